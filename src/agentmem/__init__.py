@@ -1,0 +1,1 @@
+"""AgentMem: long-term memory for AI agents, as a library."""

@@ -1,0 +1,155 @@
+"""Settings, with their defaults and what they mean.
+
+``Config.from_dict`` takes nested plain dictionaries and refuses unknown names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_type_hints
+
+from agentmem.errors import ConfigError
+
+__all__ = [
+    "Config",
+    "EmbeddingConfig",
+    "IndexConfig",
+    "Limits",
+    "ProjectionConfig",
+    "RankingConfig",
+    "StoreConfig",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Hard limits; a value beyond one raises ``LimitError`` naming the setting."""
+
+    max_content_bytes: int = 1_000_000  # UTF-8 bytes of one memory's text
+    max_metadata_bytes: int = 256_000  # UTF-8 bytes of one memory's metadata as JSON
+    max_scope_bytes: int = 512  # UTF-8 bytes of a scope id, actor, role, level or idempotency key
+    max_batch: int = 100_000  # items of one batch
+    max_top_k: int = 10_000
+    max_page: int = 10_000  # ``limit`` of get_all
+    max_query_bytes: int = 1_000_000
+    max_filter_depth: int = 32  # nesting of AND / OR / NOT
+    max_filter_nodes: int = 10_000  # conditions and operands of one filter
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingConfig:
+    """How texts become vectors."""
+
+    sessions: int = 0  # ONNX Runtime sessions in the pool; 0: one per usable core, at most 8
+    threads_per_session: int = 1
+    max_batch_tokens: int = 4096  # padded tokens of one model call
+    max_length: int = 0  # tokens kept of a text; 0: the model's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """SQLite."""
+
+    durability: Literal["full", "normal", "off"] = "full"  # SQLite's ``synchronous``
+    readers: int = 8  # most read connections kept open
+    lock_timeout: float = 30.0  # seconds to wait for the write lock or a reader
+    cache_mib: int = 16  # page cache of one connection
+
+
+@dataclass(frozen=True, slots=True)
+class IndexConfig:
+    """The hot index in memory."""
+
+    max_bytes: int = 1 << 30  # loaded partitions; the least recently used leave first
+
+
+@dataclass(frozen=True, slots=True)
+class RankingConfig:
+    """How hybrid search scores: ``dense_weight * cosine + keyword_weight * bm25 / bound``."""
+
+    dense_weight: float = 0.5
+    keyword_weight: float = 0.5
+    k1: float = 1.2  # BM25 term saturation (Robertson & Zaragoza 2009)
+    b: float = 0.75  # BM25 length normalisation
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionConfig:
+    """The LanceDB table."""
+
+    enabled: bool = True
+    uri: str = ""  # any LanceDB URI; empty: ``vectors.lance`` inside the store
+    drain_rows: int = 10_000  # drain in the background once the tail is this long
+    batch_rows: int = 20_000  # rows of one Arrow batch
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of a ``Memory``."""
+
+    limits: Limits = field(default_factory=Limits)
+    embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    index: IndexConfig = field(default_factory=IndexConfig)
+    ranking: RankingConfig = field(default_factory=RankingConfig)
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """Nested dictionaries over the defaults.
+
+        Raises:
+            ConfigError: an unknown name, or a value of the wrong type or range.
+        """
+        config: Config = _build(cls, values, "config")
+        return config
+
+
+def _build(kind: type[Any], values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} must be a dictionary, not {values!r}")
+    hints = get_type_hints(kind)
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            known = ", ".join(sorted(hints))
+            raise ConfigError(f"unknown setting {where}.{name}; known here: {known}")
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            given[name] = (
+                value if type(value) is hint else _build(hint, value, f"{where}.{name}")  # type: ignore[arg-type]
+            )
+        else:
+            given[name] = _check(value, hint, f"{where}.{name}")
+    return kind(**given)
+
+
+def _check(value: Any, hint: Any, where: str) -> Any:
+    choices = getattr(hint, "__args__", None)
+    if choices is not None:
+        if value not in choices:
+            raise ConfigError(f"{where} must be one of {', '.join(choices)}, not {value!r}")
+        return value
+    if hint is float and type(value) is int:
+        value = float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{where} must be {hint.__name__}, not {value!r}")
+    if hint in (int, float) and not (value >= 0 and value < float("inf")):
+        raise ConfigError(f"{where} must be finite and not negative, not {value!r}")
+    return value
+
+
+def env_flag(name: str) -> bool:
+    """Whether an environment variable is switched on (``1``, ``true``, ``yes``, ``on``).
+
+    Raises:
+        ConfigError: set to something that is neither on nor off.
+    """
+    value = os.environ.get(name, "").strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("", "0", "false", "no", "off"):
+        return False
+    raise ConfigError(f"{name}={value!r} is neither on (1) nor off (0)")

@@ -1,0 +1,345 @@
+"""Protocols through which the upper floors see the lower ones.
+
+``write`` and ``search`` know the store, the embedder, the index and the projection only by
+these shapes; ``engine`` is the one place where the concrete classes meet them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agentmem.types import (
+        Changes,
+        HistoryEntry,
+        Hit,
+        IndexRows,
+        NewMemory,
+        PartitionKey,
+        Record,
+        Scope,
+        SearchMode,
+        TermBatch,
+        VectorSource,
+    )
+
+__all__ = [
+    "Analyzer",
+    "Embedder",
+    "Filter",
+    "HotIndex",
+    "Progress",
+    "Projection",
+    "Snapshot",
+    "Store",
+    "WriteTransaction",
+]
+
+#: ``progress(done, total)``; ``total`` is 0 while unknown.
+Progress = Callable[[int, int], None]
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Text to vectors.  ``model_id`` and ``dim`` are known before any weight is loaded."""
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def model_id(self) -> str:
+        """Hash of weights, recipe and calibration; equal ids mean interchangeable vectors."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """``(n, dim)`` float32, L2-normalised, row i of text i; any thread, no shared lock."""
+        ...
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The same for search queries (some models prefix them)."""
+        ...
+
+    def warm_up(self) -> None:
+        """Load everything now instead of on first use."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Analyzer(Protocol):
+    """Text to keyword terms."""
+
+    @property
+    def recipe(self) -> str:
+        """Name and version of segmentation, folding, stop words and stemmer; stored in meta."""
+        ...
+
+    def analyze(self, texts: Sequence[str]) -> TermBatch: ...
+
+
+class Filter(Protocol):
+    """A parsed filter; two-valued (a missing field never matches, NOT is exact negation)."""
+
+    def sql(self) -> tuple[str, list[Any]]:
+        """A boolean SQL expression over ``m`` (memories) joined with ``s`` (scopes), and its
+        parameters."""
+        ...
+
+
+class Snapshot(Protocol):
+    """One read transaction: everything it answers is as of ``seq``."""
+
+    @property
+    def seq(self) -> int:
+        """The last committed event."""
+        ...
+
+    @property
+    def epoch(self) -> str:
+        """The store's epoch: a random id that reset and restore renew."""
+        ...
+
+    @property
+    def model_id(self) -> str:
+        """The model of the stored vectors; empty in a store that has never held one."""
+        ...
+
+    # -- rows
+    def records(self, keys: Sequence[int]) -> dict[int, Record]:
+        """The live memories among ``keys``."""
+        ...
+
+    def by_ids(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
+        """The live memories among ``ids``; expired ones too (the caller decides)."""
+        ...
+
+    def matching_keys(self, partition: PartitionKey, where: Filter) -> NDArray[np.int64]:
+        """Ascending keys of the memories of a partition that satisfy ``where``."""
+        ...
+
+    def page(
+        self, where: Filter, *, order: str, limit: int, after: tuple[int, int] | None
+    ) -> list[Record]:
+        """Memories that satisfy ``where``, ordered by ``created_at``, ``updated_at`` or
+        ``timestamp`` (prefix ``-`` for newest first) and key; ``after`` is the (time, key) of
+        the last one already seen."""
+        ...
+
+    def count(self, where: Filter) -> int: ...
+
+    def history(self, memory_id: bytes) -> list[HistoryEntry]:
+        """Every event of a memory, oldest first, deleted memories too; empty if never known."""
+        ...
+
+    def vectors(self, keys: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """``(n, dim)`` float32 in the order of ``keys`` and their ``VectorSource``.
+
+        Raises:
+            NotFoundError: a key without a vector.
+        """
+        ...
+
+    # -- the log
+    def load(self, partition: PartitionKey) -> IndexRows:
+        """Every live memory of a partition, expired ones too."""
+        ...
+
+    def changes(self, since: int, *, limit: int = 0) -> Changes:
+        """What changed after event ``since``; with ``limit``, at most that many events."""
+        ...
+
+    def stats(self) -> dict[str, Any]: ...
+
+
+class WriteTransaction(Protocol):
+    """The one open write transaction.  Leaving its context commits; an exception rolls back.
+
+    Also answers as a ``Snapshot`` that sees its own changes (``view``).
+    """
+
+    @property
+    def view(self) -> Snapshot: ...
+
+    @property
+    def now(self) -> int:
+        """The commit time in microseconds; never earlier than any event in the log."""
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Rolls back to here on an exception, and lets it through."""
+        ...
+
+    def known_vectors(
+        self, scopes: Sequence[Scope], hashes: Sequence[bytes]
+    ) -> list[bytes | None]:
+        """Per item the stored, model-made vector (float16 bytes) of the same exact scope and
+        text, or None."""
+        ...
+
+    def idempotent(self, scopes: Sequence[Scope], keys: Sequence[str | None]) -> list[int | None]:
+        """Per item the key of the live memory of this exact scope that was added with this
+        idempotency key, or None."""
+        ...
+
+    def duplicates(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[int | None]:
+        """Per item the key of the oldest live memory of this exact scope with this text."""
+        ...
+
+    def insert(
+        self,
+        memories: Sequence[NewMemory],
+        vectors: NDArray[np.float32],
+        sources: Sequence[VectorSource],
+        terms: TermBatch,
+    ) -> list[int]:
+        """Add memories with their vectors ``(n, dim)``, keyword rows and ADD events.
+
+        Returns their keys in order.
+
+        Raises:
+            ConflictError: an id is already taken (names the first).
+        """
+        ...
+
+    def update(
+        self,
+        changed: Sequence[Record],
+        vectors: NDArray[np.float32] | None,
+        sources: Sequence[VectorSource] | None,
+        terms: TermBatch | None,
+        *,
+        actor_id: str | None = None,
+    ) -> None:
+        """Write changed records over the stored rows of the same keys, one UPDATE event each
+        carrying the whole previous row.  ``vectors``, ``sources`` and ``terms`` are given
+        together, row i for record i, or not at all (the text did not change).  Sets
+        ``updated_at`` and ``seq``; scope, id, position, ``created_at`` cannot change."""
+        ...
+
+    def delete(self, keys: Sequence[int], *, actor_id: str | None = None) -> None:
+        """Remove memories, one DELETE event each carrying the whole previous row."""
+        ...
+
+    def purge(self, ids: Sequence[bytes]) -> int:
+        """Erase rows, vectors, terms and every event of these ids, deleted ones too; each
+        leaves one content-free DELETE event so that projections follow.  Returns how many ids
+        were known.  After the commit the caller runs ``Store.scrub``."""
+        ...
+
+    def ids_of(self, scope: Scope) -> list[bytes]:
+        """Ids of all memories of a scope, live or only in the history."""
+        ...
+
+    def put_meta(self, name: str, value: str | None) -> None: ...
+
+
+class Store(Protocol):
+    """SQLite, the source of truth."""
+
+    def read(self) -> AbstractContextManager[Snapshot]:
+        """A snapshot on a pooled connection.
+
+        Raises:
+            StoreTimeoutError: no connection became free in time.
+        """
+        ...
+
+    def write(self, *, timeout: float | None = None) -> AbstractContextManager[WriteTransaction]:
+        """The process-wide and cross-process write lock, then ``BEGIN IMMEDIATE``.
+
+        Raises:
+            StoreTimeoutError, StoreFullError, StorePathError, StoreCorruptError
+        """
+        ...
+
+    def last_seq(self) -> int:
+        """The newest committed event, from any process; cheap (see ``PRAGMA data_version``)."""
+        ...
+
+    def note_access(self, keys: Sequence[int]) -> None:
+        """Count these memories as read; kept in memory and written in batches, no events."""
+        ...
+
+    def scrub(self) -> None:
+        """After a purge: overwrite free pages and truncate the WAL, so that erased content is
+        in no file of the store."""
+        ...
+
+    def reset(self) -> None:
+        """Erase everything and renew the epoch."""
+        ...
+
+    def check(self) -> list[str]:
+        """Problems found: SQLite integrity, rows without vectors or terms, broken hashes,
+        events that do not chain.  Empty when sound."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class HotIndex(Protocol):
+    """Partitions in memory, exact hybrid search inside them."""
+
+    def search(
+        self,
+        snapshot: Snapshot,
+        partition: PartitionKey,
+        *,
+        mode: SearchMode,
+        vectors: NDArray[np.float32] | None,
+        terms: TermBatch | None,
+        top_k: int,
+        now: int | None,
+        scope: Scope,
+        allowed: NDArray[np.int64] | None,
+        threshold: float | None,
+        explain: bool,
+    ) -> list[list[Hit]]:
+        """The best memories per query, best first, ties by smaller key.
+
+        ``vectors`` is ``(q, dim)`` normalised (None in keyword mode), ``terms`` has q texts (None
+        in dense mode), ``now`` hides what expired by then (None shows it), ``scope`` must match in all its
+        given fields, ``allowed`` are ascending keys that a filter left over (None: all).
+        Brings itself to ``snapshot.seq`` first.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Forget every partition (another epoch, another model)."""
+        ...
+
+    def stats(self) -> dict[str, Any]: ...
+
+
+class Projection(Protocol):
+    """A LanceDB table that follows the log."""
+
+    def drain(self, *, progress: Progress | None = None) -> int:
+        """Apply the log's tail; returns the seq reached.  One drainer at a time across
+        processes; the others wait for it."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """The last event applied, without importing lancedb; 0 when there is no table."""
+        ...
+
+    def verify(self) -> list[str]:
+        """Differences from SQLite at the applied seq; empty when equal."""
+        ...
+
+    def rebuild(self, *, progress: Progress | None = None) -> int:
+        """Drop the table and fill it again from SQLite."""
+        ...
+
+    def purge(self) -> None:
+        """Drain, then rewrite the data files so that deleted rows are on no disk block."""
+        ...
+
+    def close(self) -> None: ...
+

@@ -1,0 +1,65 @@
+"""Times: integer microseconds UTC inside, ISO 8601 with offset outside."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import UTC, datetime, timedelta
+
+from agentmem.errors import InvalidInputError
+
+__all__ = ["EPOCH", "MAX_TIME", "TimeLike", "from_micros", "now_micros", "to_micros"]
+
+TimeLike = str | int | float | datetime
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+#: 9999-12-31T23:59:59.999999Z, the last instant ``datetime`` can hold, in microseconds.
+MAX_TIME = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+#: 0001-01-01T00:00:00Z in microseconds.
+MIN_TIME = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+
+
+def now_micros() -> int:
+    """The wall clock, in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+def to_micros(value: TimeLike, what: str = "timestamp") -> int:
+    """Microseconds UTC of an ISO 8601 string, a ``datetime`` or epoch seconds.
+
+    A time without an offset is taken as UTC.  ``what`` names the argument in errors.
+
+    Raises:
+        InvalidInputError: not a time, not finite, or outside years 1 to 9999.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float | datetime):
+        raise InvalidInputError(
+            f"{what} must be an ISO 8601 string, a datetime or epoch seconds, not {value!r}"
+        )
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise InvalidInputError(
+                f"{what} {value!r} is not an ISO 8601 time, such as '2024-03-09T14:00:00+00:00'"
+            ) from None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            value = value.replace(tzinfo=UTC)
+        return (value - EPOCH) // _MICROSECOND
+    if not math.isfinite(value):
+        raise InvalidInputError(f"{what} must be finite, not {value!r}")
+    micros = value * 1_000_000 if isinstance(value, int) else round(value * 1e6)
+    if not MIN_TIME <= micros <= MAX_TIME:
+        raise InvalidInputError(
+            f"{what} {value!r} lies outside the years 1 to 9999; epoch times are in seconds"
+        )
+    return micros
+
+
+def from_micros(micros: int | None) -> str | None:
+    """ISO 8601 with offset, microsecond resolution; None stays None."""
+    if micros is None:
+        return None
+    return (EPOCH + timedelta(microseconds=micros)).isoformat()

@@ -1,0 +1,219 @@
+"""Records that travel between the layers.  No behaviour beyond their own consistency.
+
+Times are integer microseconds UTC, ids are 16 raw bytes of a UUID, and a *key* is the
+integer primary key of a memory in SQLite (never reused).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "MEMORY_TYPES",
+    "NEVER",
+    "SCOPE_FIELDS",
+    "Changes",
+    "Event",
+    "Hit",
+    "HistoryEntry",
+    "IndexRows",
+    "NewMemory",
+    "PartitionKey",
+    "Record",
+    "Scope",
+    "SearchMode",
+    "TermBatch",
+    "VectorSource",
+]
+
+#: Scope columns, from the narrowest partition to the widest (DESIGN: user, agent, run, org).
+SCOPE_FIELDS = ("user_id", "agent_id", "run_id", "org_id")
+
+MEMORY_TYPES = (
+    "episodic",
+    "semantic",
+    "procedural",
+    "working",
+    "factual",
+    "core",
+    "resource",
+    "contextual",
+)
+
+#: ``expires_at`` of a memory that does not expire, inside arrays (SQLite stores NULL).
+NEVER = 2**63 - 1
+
+SearchMode = Literal["hybrid", "dense", "keyword"]
+
+
+class Event(IntEnum):
+    """Kinds of entries in the log.  The numbers are stored."""
+
+    ADD = 1
+    UPDATE = 2
+    DELETE = 3
+
+
+class VectorSource(IntEnum):
+    """Where a stored vector came from.  The numbers are stored."""
+
+    MODEL = 1  # stored as float16
+    CALLER = 2  # stored as float32
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose memory it is.  ``None`` means not given; a value is a value, never a wildcard."""
+
+    user_id: str | None = None
+    agent_id: str | None = None
+    run_id: str | None = None
+    org_id: str | None = None
+
+    def __bool__(self) -> bool:
+        return not (
+            self.user_id is None
+            and self.agent_id is None
+            and self.run_id is None
+            and self.org_id is None
+        )
+
+    def as_tuple(self) -> tuple[str | None, str | None, str | None, str | None]:
+        return (self.user_id, self.agent_id, self.run_id, self.org_id)
+
+    def given(self) -> dict[str, str]:
+        """The fields that have a value, in the order of ``SCOPE_FIELDS``."""
+        return {k: v for k, v in zip(SCOPE_FIELDS, self.as_tuple(), strict=True) if v is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionKey:
+    """One value of one scope column; ``column`` None is the whole store (unscoped)."""
+
+    column: str | None
+    value: str | None
+
+    @classmethod
+    def of(cls, scope: Scope) -> PartitionKey:
+        """The partition that serves ``scope``: user, else agent, else run, else org."""
+        for column, value in scope.given().items():
+            return cls(column, value)
+        return cls(None, None)
+
+
+@dataclass(slots=True)
+class NewMemory:
+    """A validated memory, ready to be inserted.  The store adds key, seq, position, times."""
+
+    id: bytes
+    scope: Scope
+    content: str
+    content_hash: bytes  # 16 bytes, BLAKE2b-128 of the UTF-8 text
+    event_at: int | None = None  # None: the commit time
+    actor_id: str | None = None
+    role: str | None = None
+    memory_type: str = "episodic"
+    level: str | int | None = None
+    importance: float | None = None
+    metadata: str | None = None  # compact JSON object, or None
+    expires_at: int | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """A memory as it is stored now."""
+
+    key: int
+    id: bytes
+    scope: Scope
+    content: str
+    content_hash: bytes
+    actor_id: str | None
+    role: str | None
+    memory_type: str
+    level: str | int | None
+    importance: float | None
+    metadata: str | None
+    event_at: int
+    created_at: int
+    updated_at: int
+    expires_at: int | None
+    position: int  # 0, 1, 2... within its exact scope (its run)
+    seq: int  # the last event that changed it
+    added_seq: int  # its ADD event
+    idempotency_key: str | None
+
+
+@dataclass(slots=True)
+class HistoryEntry:
+    """One event of one memory, oldest first when listed."""
+
+    seq: int
+    memory_id: bytes
+    event: Event
+    at: int
+    actor_id: str | None  # who made the change, where known
+    role: str | None
+    old_content: str | None
+    new_content: str | None
+    created_at: int  # of the memory
+    updated_at: int | None
+
+
+@dataclass(slots=True)
+class TermBatch:
+    """Keyword terms of n texts, in CSR form.
+
+    ``terms[offsets[i]:offsets[i+1]]`` are the distinct term hashes of text i in ascending
+    order, ``counts`` how often each occurs, ``lengths[i]`` the sum of its counts.
+    """
+
+    offsets: NDArray[np.int64]  # (n + 1,)
+    terms: NDArray[np.uint64]  # (total,)
+    counts: NDArray[np.uint16]  # (total,), saturating at 65535
+    lengths: NDArray[np.uint32]  # (n,)
+
+
+@dataclass(slots=True)
+class IndexRows:
+    """What the hot index needs of n live memories, in ascending ``keys`` order, columnar."""
+
+    keys: NDArray[np.int64]
+    seqs: NDArray[np.int64]
+    scopes: NDArray[np.int64]  # interned scope ids; equal id = same run
+    positions: NDArray[np.int64]
+    event_at: NDArray[np.int64]
+    created_at: NDArray[np.int64]
+    expires_at: NDArray[np.int64]  # NEVER where it does not expire
+    importance: NDArray[np.float32]  # NaN where not given
+    vectors: NDArray[np.float16] | NDArray[np.float32]  # (n, dim); float32 if any row is a caller's
+    terms: TermBatch
+    scope_table: dict[int, Scope] = field(default_factory=dict)  # every id in ``scopes``
+
+
+@dataclass(slots=True)
+class Changes:
+    """The log's tail in one snapshot: rows as they are now, and keys that are gone."""
+
+    seq: int  # last seq covered; apply and remember it
+    rows: IndexRows
+    gone: NDArray[np.int64]  # keys named in the tail that no longer exist
+
+
+@dataclass(slots=True)
+class Hit:
+    """A ranked memory before its row is fetched."""
+
+    key: int
+    score: float
+    parts: dict[str, float] | None = None  # with explain: they add up to ``score``
+
+
+JSONObject = dict[str, Any]
