@@ -174,9 +174,7 @@ class WriteTransaction(Protocol):
         """Rolls back to here on an exception, and lets it through."""
         ...
 
-    def known_vectors(
-        self, scopes: Sequence[Scope], hashes: Sequence[bytes]
-    ) -> list[bytes | None]:
+    def known_vectors(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[bytes | None]:
         """Per item the stored, model-made vector (float16 bytes) of the same exact scope and
         text, or None."""
         ...
@@ -342,4 +340,3 @@ class Projection(Protocol):
         ...
 
     def close(self) -> None: ...
-

@@ -11,6 +11,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -20,9 +22,11 @@ __all__ = [
     "SCOPE_FIELDS",
     "Changes",
     "Event",
-    "Hit",
     "HistoryEntry",
+    "Hit",
     "IndexRows",
+    "JSONObject",
+    "ModelFiles",
     "NewMemory",
     "PartitionKey",
     "Record",
@@ -214,6 +218,21 @@ class Hit:
     key: int
     score: float
     parts: dict[str, float] | None = None  # with explain: they add up to ``score``
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A provisioned model on this machine: what an embedder needs to load it."""
+
+    name: str
+    model_id: str
+    dim: int
+    kind: Literal["onnx", "static"]
+    weights: Path  # model.onnx (output ``last_hidden_state`` (b, L, dim)) or the static table
+    tokenizer: Path  # tokenizer.json
+    pooling: Literal["mean", "cls"] = "mean"
+    query_prefix: str = ""
+    max_length: int = 256  # tokens, special ones included; longer texts are truncated
 
 
 JSONObject = dict[str, Any]
