@@ -23,7 +23,7 @@
     └── ModelError(RuntimeError)            embedding models
         ├── ModelNotFoundError(FileNotFoundError)  no source has the files
         ├── ModelCorruptError(ValueError)          a file does not match its checksum
-        └── OfflineError(ConnectionError)          a download is needed and not allowed or not possible
+        └── OfflineError(ConnectionError)          a download is needed but not possible
 
 Each class also inherits the builtin that fits, so ``except ValueError`` and
 ``except KeyError`` keep working.  Each message says what was wrong, with which

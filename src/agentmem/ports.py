@@ -144,6 +144,21 @@ class Snapshot(Protocol):
         """
         ...
 
+    # -- what a write asks before it inserts (also through ``WriteTransaction.view``)
+    def known_vectors(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[bytes | None]:
+        """Per item the stored, model-made vector (float16 bytes) of the same exact scope and
+        text, or None."""
+        ...
+
+    def idempotent(self, scopes: Sequence[Scope], keys: Sequence[str | None]) -> list[int | None]:
+        """Per item the key of the live memory of this exact scope that was added with this
+        idempotency key, or None."""
+        ...
+
+    def duplicates(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[int | None]:
+        """Per item the key of the oldest live memory of this exact scope with this text."""
+        ...
+
     # -- the log
     def load(self, partition: PartitionKey) -> IndexRows:
         """Every live memory of a partition, expired ones too."""
@@ -172,20 +187,6 @@ class WriteTransaction(Protocol):
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Rolls back to here on an exception, and lets it through."""
-        ...
-
-    def known_vectors(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[bytes | None]:
-        """Per item the stored, model-made vector (float16 bytes) of the same exact scope and
-        text, or None."""
-        ...
-
-    def idempotent(self, scopes: Sequence[Scope], keys: Sequence[str | None]) -> list[int | None]:
-        """Per item the key of the live memory of this exact scope that was added with this
-        idempotency key, or None."""
-        ...
-
-    def duplicates(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[int | None]:
-        """Per item the key of the oldest live memory of this exact scope with this text."""
         ...
 
     def insert(
@@ -301,8 +302,9 @@ class HotIndex(Protocol):
         """The best memories per query, best first, ties by smaller key.
 
         ``vectors`` is ``(q, dim)`` normalised (None in keyword mode), ``terms`` has q texts (None
-        in dense mode), ``now`` hides what expired by then (None shows it), ``scope`` must match in all its
-        given fields, ``allowed`` are ascending keys that a filter left over (None: all).
+        in dense mode), ``now`` hides what expired by then (None shows it), ``scope`` must match
+        in all its given fields, ``allowed`` are ascending keys that a filter left over (None:
+        all).
         Brings itself to ``snapshot.seq`` first.
         """
         ...
