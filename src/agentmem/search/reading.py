@@ -1,0 +1,125 @@
+"""Reading without ranking: by id, by page, the history of one memory."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import TYPE_CHECKING, Any
+
+from agentmem.errors import InvalidInputError
+from agentmem.ids import id_from_str, id_to_str
+from agentmem.inputs import shorten
+from agentmem.search.results import item_of
+from agentmem.times import from_micros
+from agentmem.types import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentmem.ports import Filter, Store
+    from agentmem.types import HistoryEntry, Record
+
+__all__ = ["ORDERS", "Reader"]
+
+_TIME_OF = {
+    "created_at": lambda record: record.created_at,
+    "updated_at": lambda record: record.updated_at,
+    "timestamp": lambda record: record.event_at,
+}
+
+#: What ``get_all`` can sort by; a leading ``-`` means newest first.
+ORDERS = tuple(sign + name for name in _TIME_OF for sign in ("", "-"))
+
+
+class Reader:
+    """Answers that need no ranking.  Any thread may call."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, ids: Sequence[object], now: int | None) -> list[dict[str, Any] | None]:
+        """The memories with these ids, None for an id that no memory has.  ``now`` hides what
+        expired by then; None shows it."""
+        raw = [id_from_str(public) for public in ids]
+        wanted = [one for one in raw if one is not None]
+        if not wanted:
+            return [None] * len(raw)
+        with self._store.read() as snapshot:
+            found = snapshot.by_ids(wanted)
+        self._store.note_access([record.key for record in found.values()])
+        items: list[dict[str, Any] | None] = []
+        for one in raw:
+            record = found.get(one) if one is not None else None
+            visible = record is not None and not _expired(record, now)
+            items.append(item_of(record) if record is not None and visible else None)
+        return items
+
+    def page(
+        self, where: Filter, *, order: str, limit: int, cursor: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """One page of memories, and the cursor of the next (None after the last).
+
+        Raises:
+            InvalidInputError: an unknown order, or a cursor that is not of this order.
+        """
+        if order not in ORDERS:
+            raise InvalidInputError(f"order {shorten(order)} is not one of {', '.join(ORDERS)}")
+        after = None if cursor is None else _decode(cursor, order)
+        with self._store.read() as snapshot:
+            records = snapshot.page(where, order=order, limit=limit + 1, after=after)
+        more = len(records) > limit
+        records = records[:limit]
+        following = _encode(records[-1], order) if more else None
+        return [item_of(record) for record in records], following
+
+    def count(self, where: Filter) -> int:
+        """How many memories satisfy ``where``."""
+        with self._store.read() as snapshot:
+            return snapshot.count(where)
+
+    def history(self, public_id: object) -> list[dict[str, Any]]:
+        """Every event of a memory, oldest first; empty for an id that never was."""
+        raw = id_from_str(public_id)
+        if raw is None:
+            return []
+        with self._store.read() as snapshot:
+            return [_history_item(entry) for entry in snapshot.history(raw)]
+
+
+def _expired(record: Record, now: int | None) -> bool:
+    return now is not None and record.expires_at is not None and record.expires_at <= now
+
+
+def _history_item(entry: HistoryEntry) -> dict[str, Any]:
+    return {
+        "id": str(entry.seq),
+        "memory_id": id_to_str(entry.memory_id),
+        "old_memory": entry.old_content,
+        "new_memory": entry.new_content,
+        "event": entry.event.name,
+        "created_at": from_micros(entry.created_at),
+        "updated_at": from_micros(entry.updated_at),
+        "is_deleted": entry.event is Event.DELETE,
+        "actor_id": entry.actor_id,
+        "role": entry.role,
+    }
+
+
+def _encode(record: Record, order: str) -> str:
+    place = [order, _TIME_OF[order.removeprefix("-")](record), record.key]
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+def _decode(cursor: str, order: str) -> tuple[int, int]:
+    try:
+        place = json.loads(base64.urlsafe_b64decode(cursor))
+        made_for, time, key = place
+        if made_for == order and type(time) is int and type(key) is int:
+            return time, key
+    except (AttributeError, TypeError, ValueError, binascii.Error):
+        pass
+    raise InvalidInputError(
+        f"cursor {shorten(cursor)} is not one that get_all returned for order={order!r}; pass"
+        " next_cursor back unchanged, with the same order"
+    )
