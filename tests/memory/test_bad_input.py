@@ -265,7 +265,7 @@ def test_errors_are_also_builtins() -> None:
 def test_a_path_that_is_a_file(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("not a store")
-    with pytest.raises(StorePathError, match="notes.txt"):
+    with pytest.raises(StorePathError, match=r"notes\.txt"):
         Memory(file, embedder="static")
     assert file.read_text() == "not a store"
 

@@ -21,6 +21,7 @@ import sys
 from agentmem import Memory
 mem = Memory(sys.argv[1], embedder="static")
 first = int(sys.argv[2])
+mem.warm_up()
 print("ready", flush=True)
 for b in range(first, first + 100_000):
     mem.add_batch([f"batch {b} item {i} of a conversation" for i in range(40)],
