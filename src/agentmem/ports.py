@@ -36,6 +36,7 @@ __all__ = [
     "Progress",
     "Projection",
     "Snapshot",
+    "StaleSnapshot",
     "Store",
     "WriteTransaction",
 ]
@@ -281,6 +282,13 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
+class StaleSnapshot(Exception):
+    """The index is already newer than the snapshot: open another one and ask again.
+
+    A signal between ``HotIndex`` and ``search``; it never reaches a caller of the library.
+    """
+
+
 class HotIndex(Protocol):
     """Partitions in memory, exact hybrid search inside them."""
 
@@ -298,6 +306,7 @@ class HotIndex(Protocol):
         allowed: NDArray[np.int64] | None,
         threshold: float | None,
         explain: bool,
+        private: bool = False,
     ) -> list[list[Hit]]:
         """The best memories per query, best first, ties by smaller key.
 
@@ -305,7 +314,11 @@ class HotIndex(Protocol):
         in dense mode), ``now`` hides what expired by then (None shows it), ``scope`` must match
         in all its given fields, ``allowed`` are ascending keys that a filter left over (None:
         all).
-        Brings itself to ``snapshot.seq`` first.
+        Brings itself to ``snapshot.seq`` first; ``private`` instead searches a copy of the
+        partition that is read for this call only.
+
+        Raises:
+            StaleSnapshot: the partition has changed since the snapshot (never if private).
         """
         ...
 
