@@ -1,0 +1,1 @@
+"""Benchmarks for asv.  A benchmark is never changed, only added: its past would be lost."""

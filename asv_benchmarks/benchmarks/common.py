@@ -1,0 +1,86 @@
+"""Data that every benchmark shares: real sentences, arranged from a fixed seed.
+
+The sentences are those of the conversation in ``examples/``.  A benchmark text is one to three of
+them and a date, as a memory of an agent would be; no two of a call are equal, so nothing is
+answered from a cache by accident.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agentmem import Memory
+
+SEED = 20_250_203
+CONVERSATION = Path(__file__).parents[2] / "examples" / "conversation.json"
+_BEGIN = datetime(2020, 1, 1, 8, tzinfo=UTC)
+
+
+@cache
+def sentences() -> tuple[str, ...]:
+    """Every sentence that was said, in order and once each."""
+    data = json.loads(CONVERSATION.read_text("utf-8"))
+    said = (turn["content"] for session in data["sessions"] for turn in session["turns"])
+    return tuple(dict.fromkeys(s for text in said for s in re.split(r"(?<=[.!?]) ", text)))
+
+
+@cache
+def questions() -> tuple[str, ...]:
+    """The questions that come with the conversation."""
+    data = json.loads(CONVERSATION.read_text("utf-8"))
+    return tuple(question["question"] for question in data["questions"])
+
+
+def texts(n: int, seed: int = SEED) -> list[str]:
+    """``n`` different texts; the same for the same ``n`` and ``seed`` on every machine."""
+    chance = random.Random(seed)
+    pool = sentences()
+    made: dict[str, None] = {}
+    while len(made) < n:
+        day = _BEGIN + timedelta(minutes=chance.randrange(3_000_000))
+        parts = chance.sample(pool, chance.choice((1, 1, 2, 2, 3)))
+        made[f"{day:%d %B %Y, %H:%M}: {' '.join(parts)}"] = None
+    return list(made)
+
+
+def vectors(n: int, dim: int, seed: int = SEED) -> NDArray[np.float32]:
+    """``(n, dim)`` float32 unit vectors in loose clusters, as embeddings lie."""
+    import numpy as np
+
+    chance = np.random.default_rng(seed)
+    centres = chance.standard_normal((64, dim), dtype=np.float32)
+    rows = centres[chance.integers(0, 64, n)]
+    rows += 1.5 * chance.standard_normal((n, dim), dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
+
+
+class TemporaryStore:
+    """Mixin: ``self.memory`` is an empty store, made by ``open`` and removed by ``teardown``."""
+
+    memory: Memory
+    folder: str
+
+    def open(self, embedder: str = "static") -> Memory:
+        from agentmem import Memory
+
+        self.folder = tempfile.mkdtemp(prefix="agentmem-bench-")
+        self.memory = Memory(self.folder, embedder=embedder, user_id="bench")
+        self.memory.warm_up()
+        return self.memory
+
+    def teardown(self, *_: object) -> None:
+        self.memory.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
