@@ -67,12 +67,15 @@ class IndexConfig:
 
 @dataclass(frozen=True, slots=True)
 class RankingConfig:
-    """How hybrid search scores: ``dense_weight * cosine + keyword_weight * bm25 / bound``."""
+    """How hybrid search scores: ``dense_weight * cosine + keyword_weight * bm25 / bound``.
 
-    dense_weight: float = 0.5
-    keyword_weight: float = 0.5
-    k1: float = 1.2  # BM25 term saturation (Robertson & Zaragoza 2009)
-    b: float = 0.75  # BM25 length normalisation
+    ``k1`` and ``b`` default to what Anserini uses for short passages; memories are short, too.
+    """
+
+    dense_weight: float = 0.4
+    keyword_weight: float = 0.6
+    k1: float = 0.9  # BM25 term saturation (Robertson & Zaragoza 2009)
+    b: float = 0.4  # BM25 length normalisation, 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
