@@ -1,0 +1,71 @@
+"""C declarations of the kernel table and of the plain C parts; nothing here exists at run time."""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "simd/kernels.h" nogil:
+    ctypedef struct agm_kernels:
+        const char *name
+        void (*scores_f32)(const float *, size_t, size_t, const float *, float *) noexcept nogil
+        void (*scores_f16)(const uint16_t *, size_t, size_t, const float *, float *) noexcept nogil
+        void (*scores_i8)(const int8_t *, size_t, size_t, const int8_t *, int32_t *) noexcept nogil
+        void (*to_f16)(const float *, size_t, uint16_t *) noexcept nogil
+        void (*from_f16)(const uint16_t *, size_t, float *) noexcept nogil
+        void (*normalize)(float *, size_t, size_t, float *) noexcept nogil
+        void (*quantize)(const float *, size_t, size_t, int8_t *, float *) noexcept nogil
+        void (*dequantize)(const int8_t *, const float *, size_t, size_t, float *) noexcept nogil
+        void (*pool_f32)(const float *, size_t, const float *, const int32_t *, size_t,
+                         float *) noexcept nogil
+        void (*pool_f16)(const uint16_t *, size_t, const float *, const int32_t *, size_t,
+                         float *) noexcept nogil
+        size_t (*next_above)(const float *, size_t, size_t, float) noexcept nogil
+
+    ctypedef struct agm_dispatch:
+        const agm_kernels *current
+
+    size_t agm_available(const agm_kernels **levels)
+
+
+cdef extern from "blake2b.h" nogil:
+    enum: AGM_DIGEST_SIZE
+    void agm_blake2b_128(const uint8_t *data, size_t size, uint8_t *digest)
+
+
+cdef extern from "topk.h" nogil:
+    ctypedef struct agm_heap:
+        uint64_t *entries
+        size_t capacity
+        size_t size
+
+    void agm_heap_offer(agm_heap *heap, const agm_kernels *kernels, const float *scores, size_t n,
+                        const uint8_t *mask, uint32_t base, bint has_threshold, float threshold)
+    void agm_heap_drain(agm_heap *heap, int64_t *indices, float *scores)
+
+
+cdef extern from "postings.h" nogil:
+    ctypedef struct agm_postings:
+        size_t documents
+        size_t distinct
+        size_t total
+
+    int agm_postings_build(agm_postings *self, size_t documents, const int64_t *offsets,
+                           const uint64_t *terms, const uint16_t *counts, const uint32_t *lengths)
+    void agm_postings_free(agm_postings *self)
+    size_t agm_postings_bytes(const agm_postings *self)
+    void agm_postings_df(const agm_postings *self, const uint64_t *terms, size_t n,
+                         const uint8_t *live, int64_t *out)
+    void agm_postings_bm25(const agm_postings *self, const uint64_t *terms, const float *weights,
+                           size_t n, float k1, float b, float average, float *out)
+
+
+cdef extern from "words.h" nogil:
+    ctypedef struct agm_words:
+        size_t count
+        size_t limit
+
+    int agm_words_init(agm_words *self, size_t limit, uint64_t seed)
+    void agm_words_free(agm_words *self)
+    size_t agm_words_bytes(const agm_words *self)
+    bint agm_words_get(const agm_words *self, const uint8_t *key, size_t size, uint64_t *value)
+    int agm_words_put(agm_words *self, const uint8_t *key, size_t size, uint64_t value)
+    void agm_sort_terms(uint64_t *terms, size_t n)

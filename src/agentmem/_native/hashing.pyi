@@ -1,0 +1,3 @@
+from collections.abc import Sequence
+
+def hash_texts(texts: Sequence[str]) -> bytes: ...
