@@ -1,8 +1,5 @@
-"""The hot index: exact hybrid search over what one process holds in memory."""
+"""The hot index: exact hybrid search over what one process holds in memory.
 
-from __future__ import annotations
-
-from agentmem.index.analyzer import EnglishAnalyzer
-from agentmem.index.hot import HotIndex
-
-__all__ = ["EnglishAnalyzer", "HotIndex"]
+``analyzer.EnglishAnalyzer`` and ``hot.HotIndex``; imported from there, because the second needs
+NumPy and opening a store does not.
+"""
