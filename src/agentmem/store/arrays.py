@@ -1,0 +1,95 @@
+"""Between SQLite's blobs and NumPy's arrays, a column at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem._native import vectors as native
+from agentmem.types import NEVER, IndexRows, TermBatch, VectorSource
+
+__all__ = ["INDEX_COLUMNS", "join_vectors", "slice_terms", "slice_vectors", "to_index_rows"]
+
+#: What ``to_index_rows`` reads, of ``memories m``, ``vectors v`` and ``terms t``.
+INDEX_COLUMNS = (
+    "m.key, m.seq, m.scope, m.position, m.event_at, m.created_at,"
+    f" ifnull(m.expires_at, {NEVER}), m.importance, v.source, v.data, t.length, t.terms, t.counts"
+)
+
+
+def slice_vectors(vectors: NDArray[np.float32], sources: Sequence[VectorSource]) -> list[bytes]:
+    """One blob per row of ``(n, dim)``: float16 of the model's, float32 of a caller's."""
+    n, dim = vectors.shape
+    if all(source == VectorSource.CALLER for source in sources):
+        data, width = np.ascontiguousarray(vectors, dtype="<f4").tobytes(), 4 * dim
+        return [data[i : i + width] for i in range(0, n * width, width)]
+    data, width = half(vectors).tobytes(), 2 * dim
+    blobs = [data[i : i + width] for i in range(0, n * width, width)]
+    for i, source in enumerate(sources):
+        if source == VectorSource.CALLER:
+            blobs[i] = np.ascontiguousarray(vectors[i], dtype="<f4").tobytes()
+    return blobs
+
+
+def half(vectors: NDArray[np.float32]) -> NDArray[np.float16]:
+    """float16 of C-contiguous float32 rows, little-endian."""
+    return native.to_f16(np.ascontiguousarray(vectors, dtype=np.float32))
+
+
+def join_vectors(blobs: Sequence[bytes], sources: Sequence[int], dim: int) -> NDArray[Any]:
+    """``(n, dim)`` of stored blobs: float16 if all are the model's, else float32."""
+    n = len(blobs)
+    if not n:
+        return np.empty((0, dim), dtype=np.float16)
+    model = np.asarray(sources) == VectorSource.MODEL
+    if model.all():
+        return np.frombuffer(b"".join(blobs), dtype="<f2").reshape(n, dim)
+    out = np.empty((n, dim), dtype=np.float32)
+    for rows, dtype in ((np.flatnonzero(model), "<f2"), (np.flatnonzero(~model), "<f4")):
+        if len(rows):
+            out[rows] = np.frombuffer(
+                b"".join([blobs[i] for i in rows.tolist()]), dtype=dtype
+            ).reshape(len(rows), dim)
+    return out
+
+
+def slice_terms(batch: TermBatch) -> list[tuple[int, bytes, bytes]]:
+    """``(length, terms, counts)`` per text."""
+    terms = np.ascontiguousarray(batch.terms, dtype="<u8").tobytes()
+    counts = np.ascontiguousarray(batch.counts, dtype="<u2").tobytes()
+    ends = batch.offsets.tolist()
+    return [
+        (length, terms[8 * a : 8 * b], counts[2 * a : 2 * b])
+        for length, a, b in zip(batch.lengths.tolist(), ends, ends[1:], strict=False)
+    ]
+
+
+def to_index_rows(rows: Sequence[tuple[Any, ...]], dim: int) -> IndexRows:
+    """Rows selected as ``INDEX_COLUMNS``, ascending by key, without their scope table."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 13
+    keys, seqs, scopes, positions, event_at, created_at, expires_at = (
+        np.array(column, dtype=np.int64) for column in columns[:7]
+    )
+    sizes = np.fromiter(map(len, columns[11]), dtype=np.int64, count=len(rows)) // 8
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    return IndexRows(
+        keys=keys,
+        seqs=seqs,
+        scopes=scopes,
+        positions=positions,
+        event_at=event_at,
+        created_at=created_at,
+        expires_at=expires_at,
+        importance=np.array(columns[7], dtype=np.float32),  # None becomes NaN
+        vectors=join_vectors(columns[9], columns[8], dim),
+        terms=TermBatch(
+            offsets=offsets,
+            terms=np.frombuffer(b"".join(columns[11]), dtype="<u8"),
+            counts=np.frombuffer(b"".join(columns[12]), dtype="<u2"),
+            lengths=np.array(columns[10], dtype=np.uint32),
+        ),
+    )

@@ -1,0 +1,129 @@
+"""Is the store sound?  Everything that its tables promise each other, looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from agentmem.store.connection import Connection
+from agentmem.store.snapshot import Snapshot
+from agentmem.types import Event, VectorSource
+
+__all__ = ["problems"]
+
+_SHOWN = 10  # keys named per problem
+
+#: What must not be found: a sentence, and the query of the keys that break it.
+_RULES: tuple[tuple[str, str], ...] = (
+    (
+        "memories without a vector",
+        "SELECT key FROM memories WHERE key NOT IN (SELECT key FROM vectors)",
+    ),
+    (
+        "memories without keyword terms",
+        "SELECT key FROM memories WHERE key NOT IN (SELECT key FROM terms)",
+    ),
+    (
+        "vectors without a memory",
+        "SELECT key FROM vectors WHERE key NOT IN (SELECT key FROM memories)",
+    ),
+    (
+        "keyword terms without a memory",
+        "SELECT key FROM terms WHERE key NOT IN (SELECT key FROM memories)",
+    ),
+    (
+        "keyword terms whose counts do not match",
+        "SELECT key FROM terms WHERE length(terms) <> 4 * length(counts) OR length(terms) % 8",
+    ),
+    (
+        "memories of an unknown scope",
+        "SELECT key FROM memories WHERE scope NOT IN (SELECT scope FROM scopes)",
+    ),
+    (
+        "positions given twice in one scope",
+        "SELECT max(key) FROM memories GROUP BY scope, position HAVING count(*) > 1",
+    ),
+    (
+        "positions beyond their scope's next one",
+        "SELECT m.key FROM memories m JOIN scopes s ON s.scope = m.scope"
+        " WHERE m.position >= s.next_position",
+    ),
+    (
+        "memories without their ADD event",
+        "SELECT m.key FROM memories m LEFT JOIN events e ON e.seq = m.key"
+        f" WHERE e.key IS NOT m.key OR e.event IS NOT {int(Event.ADD)}",
+    ),
+    (
+        "memories whose last event is not the one they name",
+        "SELECT m.key FROM memories m LEFT JOIN events e ON e.seq = m.seq"
+        f" WHERE e.key IS NOT m.key OR e.event IS {int(Event.DELETE)}",
+    ),
+    (
+        "versions without their event",
+        "SELECT v.key FROM versions v LEFT JOIN events e ON e.seq = v.seq"
+        f" WHERE e.key IS NOT v.key OR e.event NOT IN ({int(Event.UPDATE)}, {int(Event.DELETE)})",
+    ),
+    (
+        "updates that kept no version of what they replaced",
+        f"SELECT key FROM events WHERE event = {int(Event.UPDATE)}"
+        " AND seq NOT IN (SELECT seq FROM versions)",
+    ),
+    (
+        "versions that do not follow one another",
+        "SELECT key FROM (SELECT key, previous_seq, lag(seq, 1, key) OVER"
+        " (PARTITION BY key ORDER BY seq) AS expected FROM versions)"
+        " WHERE previous_seq <> expected",
+    ),
+    (
+        "memories that do not follow their last version",
+        "SELECT m.key FROM memories m WHERE m.seq <> ifnull("
+        "(SELECT max(v.seq) FROM versions v WHERE v.id = m.id AND v.key = m.key), m.key)",
+    ),
+    (
+        "deleted memories that are still there",
+        f"SELECT key FROM events WHERE event = {int(Event.DELETE)}"
+        " AND key IN (SELECT key FROM memories)",
+    ),
+    (
+        "events whose time goes back",
+        "SELECT key FROM (SELECT key, at, lag(at) OVER (ORDER BY seq) AS earlier FROM events)"
+        " WHERE at < earlier",
+    ),
+)
+
+
+def problems(snapshot: Snapshot) -> list[str]:
+    """One sentence per kind of problem, naming some of the keys; empty when sound."""
+    connection = snapshot._db
+    found = [f"SQLite: {row}" for row in connection.values("PRAGMA integrity_check") if row != "ok"]
+    if found:
+        return found  # the tables cannot be trusted to answer
+    for sentence, sql in _RULES:
+        found.extend(_sentence(sentence, connection.values(sql)))
+    found.extend(_sentence("vectors of a wrong size", _odd_vectors(connection, snapshot.dim)))
+    found.extend(_sentence("texts that do not match their hash", list(_wrong_hashes(connection))))
+    return found
+
+
+def _sentence(what: str, keys: list[int]) -> list[str]:
+    if not keys:
+        return []
+    shown = ", ".join(map(str, keys[:_SHOWN])) + (", ..." if len(keys) > _SHOWN else "")
+    return [f"{len(keys)} {what}: keys {shown}"]
+
+
+def _odd_vectors(connection: Connection, dim: int) -> list[int]:
+    return connection.values(
+        "SELECT key FROM vectors WHERE length(data) <>"
+        f" CASE source WHEN {int(VectorSource.MODEL)} THEN 2 * ?1"
+        f" WHEN {int(VectorSource.CALLER)} THEN 4 * ?1 ELSE -1 END",
+        (dim,),
+    )
+
+
+def _wrong_hashes(connection: Connection) -> Iterator[int]:
+    for key, content, stored in connection.raw.execute(
+        "SELECT key, content, content_hash FROM memories"
+    ):
+        if blake2b(content.encode(), digest_size=16).digest() != stored:
+            yield key

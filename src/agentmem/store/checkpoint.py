@@ -1,0 +1,102 @@
+"""Moving the WAL's pages into the database, beside the writers instead of in their way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import apsw
+
+from agentmem.errors import StoreError
+from agentmem.store.connection import Connection
+
+__all__ = ["Checkpointer"]
+
+
+class Checkpointer:
+    """A thread that checkpoints once the WAL is long, outside the write lock.
+
+    SQLite would do it inside a commit, while every other writer waits.  Under writers that
+    never pause a passive checkpoint never catches up with the end of the WAL, and then SQLite
+    cannot start it over: past ``HARD`` pages the committer itself does the rest.
+    """
+
+    SOFT = 2_000  # pages of 8 KiB
+    HARD = 16_000
+
+    def __init__(self, opener: Callable[[], Connection]) -> None:
+        self._open = opener
+        self._wake = threading.Condition()
+        self._due = False
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._pages = 0
+
+    def watch(self, writer: Connection) -> None:
+        """Learn the WAL's length from each commit of ``writer``."""
+        writer.raw.set_wal_hook(self._committed)
+
+    def after_commit(self, writer: Connection) -> None:
+        """Called with the write lock held."""
+        if self._pages < self.SOFT:
+            return
+        if self._pages >= self.HARD:
+            passive(writer)
+            return
+        with self._wake:
+            self._due = True
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(
+                    target=self._run, name="agentmem-checkpoint", daemon=True
+                )
+                self._thread.start()
+            self._wake.notify()
+
+    def close(self) -> None:
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _committed(self, _connection: object, _name: str, pages: int) -> int:
+        self._pages = pages
+        return apsw.SQLITE_OK
+
+    def _run(self) -> None:
+        connection: Connection | None = None
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._due or self._closed)
+                if self._closed:
+                    break
+                self._due = False
+            try:
+                if connection is None:
+                    connection = self._open()
+                passive(connection)
+            except StoreError:  # the next commit meets the same fault and reports it
+                connection = None
+        if connection is not None:
+            connection.close()
+
+
+def passive(connection: Connection) -> None:
+    """Copy what no reader and no writer holds back.  A fault here harms nothing: the WAL keeps
+    everything, and the next commit reports a disk that cannot be written."""
+    try:
+        connection.raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    except apsw.Error:
+        return
+
+
+def truncate(connection: Connection, busy_ms: int) -> bool:
+    """Copy everything and shorten the WAL to nothing; False if a reader held it back."""
+    connection.raw.set_busy_timeout(busy_ms)
+    try:
+        connection.raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except (apsw.BusyError, apsw.LockedError):
+        return False
+    finally:
+        connection.raw.set_busy_timeout(5000)
+    return True

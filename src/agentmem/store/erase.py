@@ -1,0 +1,86 @@
+"""Removing memories, and removing every trace of them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import apsw
+
+from agentmem.store import reembed
+from agentmem.store.connection import Connection
+from agentmem.store.rows import integers
+
+__all__ = ["drop_everything", "forget_keys", "ids_of", "purge", "rewrite"]
+
+
+def forget_keys(connection: Connection, keys: Sequence[int]) -> None:
+    """Remove the live rows of ``keys``; the log stays."""
+    for table in ("memories", "vectors", "terms", "access"):
+        connection.execute(f"DELETE FROM {table} WHERE key IN carray(?)", (integers(keys),))
+    reembed.forget(connection, keys)
+
+
+def ids_of(connection: Connection, scopes: Sequence[int]) -> list[bytes]:
+    """Ids of all memories of these scopes, live or only in the history."""
+    found: dict[bytes, None] = {}
+    for table in ("versions", "memories"):
+        for memory_id in connection.values(
+            f"SELECT id FROM {table} WHERE scope IN carray(?)", (integers(scopes),)
+        ):
+            found[memory_id] = None
+    return list(found)
+
+
+def purge(connection: Connection, ids: Sequence[bytes]) -> tuple[list[int], int]:
+    """Remove rows, versions and events of ``ids`` and scopes that nothing uses any more.
+
+    Returns the keys these ids ever had, ascending, and how many of the ids were known.
+    """
+    if not ids:
+        return [], 0
+    wanted = apsw.carray(tuple(ids))
+    live = connection.rows("SELECT key, id, scope FROM memories WHERE id IN carray(?)", (wanted,))
+    past = connection.rows(
+        "SELECT key, id, scope, seq FROM versions WHERE id IN carray(?)", (wanted,)
+    )
+    keys = sorted({row[0] for row in (*live, *past)})
+    forget_keys(connection, keys)
+    seqs = sorted({*keys, *(row[3] for row in past)})  # an ADD's seq is its key
+    for table in ("versions", "events"):
+        connection.execute(f"DELETE FROM {table} WHERE seq IN carray(?)", (integers(seqs),))
+    connection.execute(
+        "DELETE FROM scopes WHERE scope IN carray(?)"
+        " AND NOT EXISTS (SELECT 1 FROM memories m WHERE m.scope = scopes.scope)"
+        " AND NOT EXISTS (SELECT 1 FROM versions o WHERE o.scope = scopes.scope)",
+        (integers({row[2] for row in (*live, *past)}),),
+    )
+    return keys, len({row[1] for row in (*live, *past)})
+
+
+def drop_everything(connection: Connection, seq: int) -> None:
+    """Empty every table and start a new epoch.  ``seq`` and keys go on from ``seq``, so that
+    not even a reader that missed the new epoch takes an old row for a new one."""
+    reembed.drop(connection)
+    for table in ("memories", "vectors", "terms", "events", "versions", "access", "scopes"):
+        connection.execute(f"DELETE FROM {table}")
+    connection.execute("DELETE FROM meta")
+    connection.execute(
+        "INSERT INTO meta(name, value) VALUES ('epoch', ?), ('seq_floor', ?)",
+        (secrets.token_hex(16), seq),
+    )
+
+
+def rewrite(connection: Connection) -> None:
+    """Write the whole database anew, without what lies between and behind its rows.
+
+    ``secure_delete`` alone would not do: when SQLite balances a tree it moves cells and leaves
+    their old bytes in the gap of the page.
+    """
+    large = 256 << 20
+    size = connection.value("PRAGMA page_count") * connection.value("PRAGMA page_size")
+    connection.execute(f"PRAGMA temp_store = {'FILE' if size > large else 'MEMORY'}")
+    try:
+        connection.execute("VACUUM")
+    finally:
+        connection.execute("PRAGMA temp_store = MEMORY")

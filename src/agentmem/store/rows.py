@@ -1,0 +1,125 @@
+"""Between rows of ``memories`` and ``types.Record``; scope ids are interned here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apsw
+
+from agentmem.store.connection import Connection
+from agentmem.store.schema import MEMORY_COLUMNS
+from agentmem.types import SCOPE_FIELDS, PartitionKey, Record, Scope
+
+__all__ = [
+    "RECORD_COLUMNS",
+    "find_scope",
+    "integers",
+    "intern_scope",
+    "partition_scopes",
+    "scope_table",
+    "scopes_matching",
+    "to_records",
+]
+
+#: ``SELECT`` list of a record, of table ``m``.
+RECORD_COLUMNS = ", ".join(f"m.{name}" for name in MEMORY_COLUMNS)
+
+_FIND = (
+    "SELECT scope FROM scopes WHERE ifnull(user_id, '') = ifnull(?, '')"
+    " AND ifnull(agent_id, '') = ifnull(?, '') AND ifnull(run_id, '') = ifnull(?, '')"
+    " AND ifnull(org_id, '') = ifnull(?, '')"
+)
+
+
+def integers(values: Iterable[int]) -> Any:
+    """A parameter for ``carray``: any number of int64 values in one parameter."""
+    from array import array
+
+    data = array("q", values)
+    # A carray cannot be empty; a key is never negative.
+    return apsw.carray(data if data else array("q", [-1]))
+
+
+def find_scope(connection: Connection, scope: Scope) -> int | None:
+    """The id of an exact scope, or None if it was never used."""
+    found: int | None = connection.value(_FIND, scope.as_tuple())
+    return found
+
+
+def intern_scope(connection: Connection, scope: Scope) -> int:
+    """The id of an exact scope, made now if it is new.  Needs the write transaction."""
+    found = find_scope(connection, scope)
+    if found is not None:
+        return found
+    connection.execute(
+        "INSERT INTO scopes(user_id, agent_id, run_id, org_id, next_position)"
+        " VALUES (?, ?, ?, ?, 0)",
+        scope.as_tuple(),
+    )
+    return connection.raw.last_insert_rowid()
+
+
+def scopes_matching(connection: Connection, scope: Scope) -> list[int]:
+    """Ids of all scopes that have the given values; of all scopes if none is given."""
+    given = scope.given()
+    where = " AND ".join(f"{name} = ?" for name in given) or "1"
+    return connection.values(f"SELECT scope FROM scopes WHERE {where}", list(given.values()))
+
+
+def partition_scopes(connection: Connection, partition: PartitionKey) -> list[int] | None:
+    """Scope ids of a partition; None for the whole store."""
+    if partition.column is None:
+        return None
+    if partition.column not in SCOPE_FIELDS:
+        raise ValueError(f"no scope column {partition.column!r}; use one of {SCOPE_FIELDS}")
+    return connection.values(
+        f"SELECT scope FROM scopes WHERE {partition.column} = ?", (partition.value,)
+    )
+
+
+def scope_table(
+    connection: Connection, ids: Iterable[int], known: dict[int, Scope]
+) -> dict[int, Scope]:
+    """The scopes of ``ids``; ``known`` is a cache that this fills."""
+    wanted = set(ids)
+    missing = [scope for scope in wanted if scope not in known]
+    if missing:
+        for row in connection.rows(
+            "SELECT scope, user_id, agent_id, run_id, org_id FROM scopes WHERE scope IN carray(?)",
+            (integers(missing),),
+        ):
+            known[row[0]] = Scope(*row[1:])
+    return {scope: known[scope] for scope in wanted}
+
+
+def to_records(
+    connection: Connection, rows: Sequence[tuple[Any, ...]], known: dict[int, Scope]
+) -> list[Record]:
+    """Records of rows selected as ``RECORD_COLUMNS``, in their order."""
+    if any(row[2] not in known for row in rows):
+        scope_table(connection, (row[2] for row in rows), known)
+    return [
+        Record(
+            row[0],  # key
+            row[1],  # id
+            known[row[2]],
+            row[3],  # content
+            row[4],  # content_hash
+            row[5],  # actor_id
+            row[6],  # role
+            row[7],  # memory_type
+            row[8],  # level
+            row[9],  # importance
+            row[10],  # metadata
+            row[11],  # event_at
+            row[12],  # created_at
+            row[13],  # updated_at
+            row[14],  # expires_at
+            row[15],  # position
+            row[16],  # seq
+            row[0],  # added_seq: a key is the seq of its ADD
+            row[17],  # idempotency_key
+        )
+        for row in rows
+    ]

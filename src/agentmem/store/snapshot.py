@@ -1,0 +1,260 @@
+"""One read transaction, and everything it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agentmem.errors import ClosedError, FilterError, NotFoundError
+from agentmem.ports import Filter
+from agentmem.store import history, lookups
+from agentmem.store.connection import Connection
+from agentmem.store.rows import (
+    RECORD_COLUMNS,
+    integers,
+    partition_scopes,
+    scope_table,
+    to_records,
+)
+from agentmem.types import Changes, HistoryEntry, IndexRows, PartitionKey, Record, Scope
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["ScopeCache", "Snapshot", "State", "read_state"]
+
+#: The join that every filter is written over.  SQLite leaves out a left join nobody uses.
+FROM_MEMORIES = "FROM memories m LEFT JOIN scopes s ON s.scope = m.scope"
+
+#: ``order`` of a page: the column, or None where key order is the same order.  ``created_at``
+#: is the commit time, which never goes back, and keys ascend with commits.
+_ORDERS = {"created_at": None, "updated_at": "m.updated_at", "timestamp": "m.event_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a transaction sees of the store as a whole."""
+
+    seq: int
+    epoch: str
+    model_id: str  # "" before the first vector
+    dim: int
+    analyzer: str
+
+
+_STATE = """
+SELECT ifnull((SELECT max(seq) FROM events), 0), name, value FROM meta
+WHERE name IN ('epoch', 'model_id', 'dim', 'analyzer', 'seq_floor')
+"""
+
+
+def read_state(connection: Connection) -> State:
+    rows = connection.rows(_STATE)
+    meta = {name: value for _, name, value in rows}
+    return State(
+        seq=rows[0][0] or meta.get("seq_floor", 0),
+        epoch=meta["epoch"],
+        model_id=meta.get("model_id", ""),
+        dim=meta.get("dim", 0),
+        analyzer=meta.get("analyzer", ""),
+    )
+
+
+class ScopeCache:
+    """Interned scopes by id, of one epoch; only of committed transactions."""
+
+    def __init__(self) -> None:
+        self._epoch = ""
+        self._known: dict[int, Scope] = {}
+
+    def of(self, epoch: str) -> dict[int, Scope]:
+        known = self._known
+        if epoch != self._epoch:
+            known = {}
+            self._known = known
+            self._epoch = epoch
+        return known
+
+
+class Snapshot:
+    """Lives as long as its ``with store.read()``."""
+
+    __slots__ = ("_connection", "_scopes", "_state", "dim", "epoch", "model_id")
+
+    def __init__(self, connection: Connection, state: State, scopes: dict[int, Scope]) -> None:
+        self._connection: Connection | None = connection
+        self._scopes = scopes
+        self._state = state
+        self.epoch = state.epoch
+        self.model_id = state.model_id
+        self.dim = state.dim
+
+    @property
+    def seq(self) -> int:
+        return self._state.seq
+
+    @property
+    def analyzer(self) -> str:
+        """The recipe of the stored keyword terms; empty before the first."""
+        return self._state.analyzer
+
+    def end(self) -> None:
+        self._connection = None
+
+    @property
+    def _db(self) -> Connection:
+        if self._connection is None:
+            raise ClosedError("a snapshot was used after its `with store.read()` ended")
+        return self._connection
+
+    # -- rows
+    def records(self, keys: Sequence[int]) -> dict[int, Record]:
+        if not keys:
+            return {}
+        db = self._db
+        if len(keys) == 1:
+            rows = db.rows(f"SELECT {RECORD_COLUMNS} FROM memories m WHERE m.key = ?", keys)
+        else:
+            rows = db.rows(
+                f"SELECT {RECORD_COLUMNS} FROM memories m WHERE m.key IN carray(?)",
+                (integers(keys),),
+            )
+        return {record.key: record for record in to_records(db, rows, self._scopes)}
+
+    def by_ids(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
+        db = self._db
+        rows = lookups.by_ids(db, ids, RECORD_COLUMNS)
+        return {record.id: record for record in to_records(db, rows, self._scopes)}
+
+    def matching_keys(self, partition: PartitionKey, where: Filter) -> NDArray[np.int64]:
+        import numpy as np
+
+        text, params = where.sql()
+        inside = ""
+        if partition.column is not None:
+            scopes = partition_scopes(self._db, partition) or []
+            inside = "m.scope IN carray(?) AND "
+            params = [integers(scopes), *params]
+        keys = self._db.values(f"SELECT m.key {FROM_MEMORIES} WHERE {inside}({text})", params)
+        found = np.array(keys, dtype=np.int64)
+        found.sort()
+        return found
+
+    def page(
+        self, where: Filter, *, order: str, limit: int, after: tuple[int, int] | None
+    ) -> list[Record]:
+        descending = order.startswith("-")
+        name = order.removeprefix("-")
+        if name not in _ORDERS:
+            known = ", ".join(f"{o}, -{o}" for o in _ORDERS)
+            raise FilterError(f"unknown order {order!r}; use one of {known}")
+        column = _ORDERS[name]
+        text, params = where.sql()
+        way, beyond = ("DESC", "<") if descending else ("ASC", ">")
+        if after is not None:
+            if column is None:
+                text, params = f"({text}) AND m.key {beyond} ?", [*params, after[1]]
+            else:
+                text = f"({text}) AND ({column}, m.key) {beyond} (?, ?)"
+                params = [*params, *after]
+        by = f"m.key {way}" if column is None else f"{column} {way}, m.key {way}"
+        # The sort carries keys only; rows are fetched for the page that is left.
+        keys = self._db.values(
+            f"SELECT m.key {FROM_MEMORIES} WHERE {text} ORDER BY {by} LIMIT ?", [*params, limit]
+        )
+        records = self.records(keys)
+        return [records[key] for key in keys]
+
+    def count(self, where: Filter) -> int:
+        text, params = where.sql()
+        found: int = self._db.value(f"SELECT count(*) {FROM_MEMORIES} WHERE {text}", params)
+        return found
+
+    def history(self, memory_id: bytes) -> list[HistoryEntry]:
+        return history.entries(self._db, memory_id)
+
+    def vectors(self, keys: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        import numpy as np
+
+        from agentmem.store.arrays import join_vectors
+
+        stored = {
+            row[0]: row
+            for row in self._db.rows(
+                "SELECT key, source, data FROM vectors WHERE key IN carray(?)", (integers(keys),)
+            )
+        }
+        try:
+            rows = [stored[key] for key in keys]
+        except KeyError as error:
+            raise NotFoundError(f"no memory with key {error.args[0]} has a vector") from None
+        sources = [row[1] for row in rows]
+        joined = join_vectors([row[2] for row in rows], sources, self.dim)
+        return joined.astype(np.float32), np.array(sources, dtype=np.uint8)
+
+    # -- what a write asks before it inserts
+    def known_vectors(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[bytes | None]:
+        return lookups.known_vectors(self._db, scopes, hashes)
+
+    def idempotent(self, scopes: Sequence[Scope], keys: Sequence[str | None]) -> list[int | None]:
+        return lookups.idempotent(self._db, scopes, keys)
+
+    def duplicates(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[int | None]:
+        return lookups.duplicates(self._db, scopes, hashes)
+
+    # -- the log
+    def load(self, partition: PartitionKey) -> IndexRows:
+        db = self._db
+        scopes = partition_scopes(db, partition)
+        if scopes is None:
+            return self._index_rows(None)
+        # Keys alone first: they are in the index, and sorting them makes the fetch sequential.
+        keys = db.values("SELECT key FROM memories WHERE scope IN carray(?)", (integers(scopes),))
+        keys.sort()
+        return self._index_rows(keys)
+
+    def changes(self, since: int, *, limit: int = 0) -> Changes:
+        import numpy as np
+
+        db = self._db
+        seq = self.seq
+        if limit:
+            cut = db.value(
+                "SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?",
+                (since, limit - 1),
+            )
+            seq = seq if cut is None else cut
+        named = db.values(
+            "SELECT DISTINCT key FROM events WHERE seq > ? AND seq <= ?", (since, seq)
+        )
+        named.sort()
+        rows = self._index_rows(named)
+        gone = np.setdiff1d(np.array(named, dtype=np.int64), rows.keys, assume_unique=True)
+        return Changes(seq=max(seq, since), rows=rows, gone=gone)
+
+    def _index_rows(self, keys: list[int] | None) -> IndexRows:
+        """Rows of ascending ``keys``, or of all memories."""
+        from agentmem.store.arrays import INDEX_COLUMNS, to_index_rows
+
+        join = "JOIN vectors v ON v.key = m.key JOIN terms t ON t.key = m.key"
+        if keys is None:
+            rows = self._db.rows(f"SELECT {INDEX_COLUMNS} FROM memories m {join} ORDER BY m.key")
+        else:
+            # CROSS JOIN keeps the order: walk the keys, look each one up.
+            rows = self._db.rows(
+                f"SELECT {INDEX_COLUMNS} FROM carray(?) c CROSS JOIN memories m"
+                f" ON m.key = c.value {join}",
+                (integers(keys),),
+            )
+        found = to_index_rows(rows, self.dim)
+        found.scope_table = scope_table(self._db, found.scopes.tolist(), self._scopes)
+        return found
+
+    def meta(self, name: str) -> Any:
+        """A value of ``meta``, or None."""
+        return self._db.value("SELECT value FROM meta WHERE name = ?", (name,))
+
+    def stats(self) -> dict[str, Any]:
+        return lookups.stats(self._db, self._state.seq)

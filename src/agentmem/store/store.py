@@ -1,0 +1,384 @@
+"""The store: one folder, one SQLite database, the source of truth."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import apsw
+
+from agentmem.config import StoreConfig
+from agentmem.errors import ClosedError, StoreError, StorePathError, StoreTimeoutError
+from agentmem.store import erase, schema
+from agentmem.store.access import AccessCounts, write_counts
+from agentmem.store.checkpoint import Checkpointer, truncate
+from agentmem.store.connection import Connection, Place, open_connection
+from agentmem.store.faults import path_error, translate
+from agentmem.store.lock import WriteLock
+from agentmem.store.pool import ReaderPool
+from agentmem.store.snapshot import ScopeCache, Snapshot, State, read_state
+from agentmem.store.transaction import Model, WriteTransaction
+
+__all__ = ["Store"]
+
+
+class Store:
+    """See ``ports.Store``.  Thread-safe; any number of processes may open one folder.
+
+    Opened without a model (``model_id`` None) it reads anything, and writes all but vectors.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        config: StoreConfig | None = None,
+        *,
+        model_id: str | None = None,
+        dim: int = 0,
+        analyzer: str = "",
+        vfs: str | None = None,
+    ) -> None:
+        """Open the folder ``path``, made if it is missing; an older schema is migrated.
+
+        Raises:
+            StorePathError: not a folder, or not readable and writable.
+            SchemaVersionError: made by a newer version.
+            ModelMismatchError: it holds vectors of another model than ``model_id``.
+            StoreCorruptError, StoreFullError, StoreTimeoutError
+        """
+        place = Place(_make_folder(path), config or StoreConfig(), vfs)
+        self._place = place
+        self._model = None if model_id is None else Model(model_id, dim, analyzer)
+        self._pid = os.getpid()
+        self._closed = False
+        self._timeout = place.config.lock_timeout
+        self._scopes = ScopeCache()
+        self._access = AccessCounts()
+        self._lock = _write_lock(place.folder)
+        self._readers = ReaderPool(self._open_reader, place.config.readers)
+        self._checkpoints = Checkpointer(self._open_reader)
+        self._writer: Connection | None = None
+        _open_stores.add(self)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        self._writer = self._open_writer()
+        if not schema.is_current(self._writer):
+            self.migrate()
+        state = read_state(self._writer)
+        if self._model is not None:
+            self._model.check(state)
+
+    def migrate(self) -> list[str]:
+        """Apply pending migrations; returns their names.  Opening does this by itself."""
+        self._require_open()
+        self._lock.acquire(self._timeout)
+        try:
+            assert self._writer is not None
+            return schema.create_or_migrate(self._writer)
+        finally:
+            self._lock.release()
+
+    @property
+    def path(self) -> Path:
+        return self._place.folder
+
+    # -- reading
+    def read(self) -> _Reading:
+        return _Reading(self)
+
+    def last_seq(self) -> int:
+        with _Reading(self) as snapshot:
+            return snapshot.seq
+
+    def _begin_read(self, connection: Connection) -> State:
+        raw = connection.raw
+        raw.execute("BEGIN")
+        # Inside the transaction, so version and state belong together.
+        version: int = raw.execute("PRAGMA data_version").get
+        if version != connection.version:
+            connection.state = read_state(connection)
+            connection.version = version
+        state: State = connection.state
+        if self._model is not None and state.model_id != self._model.model_id:
+            self._model.check(state)
+        return state
+
+    # -- writing
+    def write(self, *, timeout: float | None = None) -> _Writing:
+        return _Writing(self, self._timeout if timeout is None else timeout)
+
+    def _begin_write(self) -> WriteTransaction:
+        if self._writer is None or self._writer.broken:
+            self._replace_writer()
+        assert self._writer is not None
+        writer = self._writer
+        writer.execute("BEGIN IMMEDIATE")
+        try:
+            state = read_state(writer)
+            if self._model is not None:
+                self._model.check(state)
+            return WriteTransaction(writer, state, self._model, self._scopes.of(state.epoch))
+        except BaseException:
+            writer.rollback()
+            raise
+
+    def _commit(self, transaction: WriteTransaction) -> None:
+        writer = self._writer
+        assert writer is not None
+        if transaction.failure is not None:
+            raise StoreError(
+                f"the transaction cannot commit after a failed change: {transaction.failure}"
+            ) from transaction.failure
+        counts = self._access.take() if self._access.pending >= AccessCounts.BATCH else {}
+        try:
+            if counts:
+                write_counts(writer, counts)
+            writer.execute("COMMIT")
+        except BaseException:
+            self._access.give_back(counts)
+            raise
+        self._checkpoints.after_commit(writer)
+
+    def _replace_writer(self) -> None:
+        old, self._writer = self._writer, None
+        if old is not None:
+            with suppress(StoreError):  # it is broken: that is why it goes
+                old.close()
+        self._writer = self._open_writer()
+
+    # -- the rest of the port
+    def note_access(self, keys: Any) -> None:
+        self._access.note(keys)
+
+    def flush_access(self) -> None:
+        """Write the access counts now."""
+        if self._access.pending:
+            with self.write():
+                counts = self._access.take()
+                try:
+                    assert self._writer is not None
+                    write_counts(self._writer, counts)
+                except BaseException:
+                    self._access.give_back(counts)
+                    raise
+
+    def scrub(self) -> None:
+        """Rewrite the database without its free space and empty the WAL.
+
+        Raises:
+            StoreTimeoutError: a reader held the old pages longer than ``lock_timeout``; what was
+                purged is in no answer, but may still be in the files: scrub again.
+        """
+        self._require_open()
+        self._lock.acquire(self._timeout)
+        try:
+            if self._writer is None or self._writer.broken:
+                self._replace_writer()
+            assert self._writer is not None
+            erase.rewrite(self._writer)
+            if not truncate(self._writer, int(self._timeout * 1000)):
+                raise StoreTimeoutError(
+                    f"a reader held the store {str(self.path)!r} for {self._timeout:g} s, so "
+                    "erased content may still be in its files; finish readers and purge again"
+                )
+        except apsw.Error as error:
+            raise translate(error, self.path) from error
+        finally:
+            self._lock.release()
+
+    def reset(self) -> None:
+        """Erase everything, for every process, and renew the epoch."""
+        with self.write() as transaction:
+            assert self._writer is not None
+            erase.drop_everything(self._writer, transaction.seq)
+        self._access.take()
+        self.scrub()
+
+    def check(self) -> list[str]:
+        from agentmem.store import check
+
+        with self.read() as snapshot:
+            return check.problems(snapshot)
+
+    def close(self) -> None:
+        """Write what is counted, empty the WAL if nobody else uses it, let go of the folder."""
+        if self._closed or self._pid != os.getpid():
+            return
+        try:
+            if self._writer is not None and not self._writer.broken:
+                self.flush_access()
+        except StoreError:
+            pass  # counts are statistics: a full or locked disk does not keep a store open
+        finally:
+            self._closed = True
+            self._lock.exclude_threads(self._timeout)
+            self._checkpoints.close()
+            self._readers.close()
+            self._close_writer()
+            self._lock.close()
+            _open_stores.discard(self)
+
+    def _close_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        try:
+            truncate(writer, 0)
+        except apsw.Error:
+            pass  # the WAL keeps what could not be copied; the next open recovers it
+        finally:
+            writer.close()
+
+    # -- plumbing
+    def _open_reader(self) -> Connection:
+        connection = open_connection(self._place)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _open_writer(self) -> Connection:
+        connection = open_connection(self._place)
+        self._checkpoints.watch(connection)
+        return connection
+
+    def _require_open(self) -> None:
+        if self._pid != os.getpid():
+            raise ClosedError(
+                f"the store {str(self.path)!r} was opened by the process that forked this one; "
+                "open it again in this process"
+            )
+        if self._closed:
+            raise ClosedError(f"the store {str(self.path)!r} is closed; open it again")
+
+    def _abandon(self) -> None:
+        """In a forked child: SQLite handles must not even be closed, they are the parent's."""
+        held = self._readers.all_connections()
+        if self._writer is not None:
+            held.append(self._writer)
+        for connection in held:
+            connection.abandon()
+        self._lock.forget()
+
+
+class _Reading:
+    """``with store.read() as snapshot``; a class because a generator costs a microsecond."""
+
+    __slots__ = ("_connection", "_snapshot", "_store")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __enter__(self) -> Snapshot:
+        store = self._store
+        store._require_open()
+        connection = store._readers.acquire(store._timeout)
+        try:
+            try:
+                state = store._begin_read(connection)
+            except apsw.Error as error:
+                raise translate(error, store.path) from error
+        except BaseException:
+            connection.rollback()
+            connection.version = -1
+            store._readers.release(connection)
+            raise
+        self._connection = connection
+        self._snapshot = Snapshot(connection, state, store._scopes.of(state.epoch))
+        return self._snapshot
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._snapshot.end()
+        store = self._store
+        if store._pid != os.getpid():
+            return
+        self._connection.rollback()
+        store._readers.release(self._connection)
+
+
+class _Writing:
+    """``with store.write() as transaction``: leaving commits, an exception rolls back."""
+
+    __slots__ = ("_store", "_timeout", "_transaction")
+
+    def __init__(self, store: Store, timeout: float) -> None:
+        self._store = store
+        self._timeout = timeout
+
+    def __enter__(self) -> WriteTransaction:
+        store = self._store
+        store._require_open()
+        store._lock.acquire(self._timeout)
+        try:
+            store._require_open()  # it may have been closed while we waited
+            self._transaction = store._begin_write()
+        except BaseException:
+            store._lock.release()
+            raise
+        return self._transaction
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        store = self._store
+        self._transaction.end()
+        if store._pid != os.getpid():
+            return
+        try:
+            try:
+                if kind is None:
+                    store._commit(self._transaction)
+            finally:
+                if store._writer is not None:
+                    store._writer.rollback()  # nothing to do after a commit
+        finally:
+            store._lock.release()
+
+
+_open_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for store in list(_open_stores):
+        store._abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _make_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder, absolute (so that a later chdir does not move the store)."""
+    folder = Path(os.path.abspath(os.fspath(path)))
+    if folder.exists() and not folder.is_dir():
+        raise StorePathError(
+            f"{str(folder)!r} is a file; a store is a folder: give the path of one, or of "
+            "nothing yet"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise path_error(error, folder) from error
+    return folder
+
+
+def _write_lock(folder: Path) -> WriteLock:
+    try:
+        return WriteLock(folder)
+    except OSError as error:
+        raise path_error(error, folder) from error

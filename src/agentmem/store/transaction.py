@@ -1,0 +1,423 @@
+"""The one open write transaction: rows, vectors, keyword rows and events change together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from agentmem.errors import (
+    ConflictError,
+    ModelMismatchError,
+    NotFoundError,
+    StoreError,
+    VectorError,
+)
+from agentmem.store import erase, lookups, reembed
+from agentmem.store.connection import Connection
+from agentmem.store.rows import integers, intern_scope, scopes_matching
+from agentmem.store.schema import MEMORY_COLUMNS
+from agentmem.store.snapshot import Snapshot, State, read_state
+from agentmem.times import now_micros
+from agentmem.types import Event, NewMemory, Record, Scope, TermBatch, VectorSource
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Model", "WriteTransaction"]
+
+_INSERT = (
+    f"INSERT INTO memories({', '.join(MEMORY_COLUMNS)})"
+    f" VALUES ({', '.join('?' * len(MEMORY_COLUMNS))})"
+)
+_KEEP_VERSION = (
+    "INSERT INTO versions SELECT ?, " + ", ".join(MEMORY_COLUMNS) + " FROM memories WHERE key = ?"
+)
+#: What an update may change, in the order of ``_changed_row``.
+_UPDATE = (
+    "UPDATE memories SET content = ?, content_hash = ?, actor_id = ?, role = ?, memory_type = ?,"
+    " level = ?, importance = ?, metadata = ?, event_at = ?, expires_at = ?,"
+    " idempotency_key = ?, updated_at = ?, seq = ? WHERE key = ?"
+)
+_EVENT = "INSERT INTO events(seq, key, event, at, actor_id) VALUES (?, ?, ?, ?, ?)"
+
+
+class Model:
+    """The model whose vectors a store is opened to read and write."""
+
+    __slots__ = ("analyzer", "dim", "model_id")
+
+    def __init__(self, model_id: str, dim: int, analyzer: str) -> None:
+        self.model_id = model_id
+        self.dim = dim
+        self.analyzer = analyzer
+
+    def check(self, stored: State) -> None:
+        """
+        Raises:
+            ModelMismatchError: the store holds vectors of another model.
+        """
+        if stored.model_id and stored.model_id != self.model_id:
+            raise ModelMismatchError(
+                f"the store holds vectors of model {stored.model_id!r} (dim {stored.dim}), and was "
+                f"opened with {self.model_id!r} (dim {self.dim}); open it with the first, or move "
+                "it to the second: agentmem reembed"
+            )
+
+
+class WriteTransaction:
+    """Lives as long as its ``with store.write()``; made by ``Store``, which commits it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        state: State,
+        model: Model | None,
+        scopes: dict[int, Scope],
+    ) -> None:
+        self._db = connection
+        self._state = state
+        self._model = model
+        self._known = dict(scopes)  # a copy: what this adds may be rolled back
+        self._interned: dict[Scope, int] = {}
+        self._failure: BaseException | None = None
+        self._depth = 0
+        last: int | None = connection.value("SELECT at FROM events WHERE seq = ?", (state.seq,))
+        self._now = max(now_micros(), last or 0)
+        self._view: Snapshot | None = None
+
+    @property
+    def view(self) -> Snapshot:
+        if self._view is None or self._view.seq != self._state.seq:
+            self._view = Snapshot(self._db, self._state, self._known)
+        return self._view
+
+    @property
+    def now(self) -> int:
+        return self._now
+
+    @property
+    def seq(self) -> int:
+        """The last event, of this transaction if it has made any."""
+        return self._state.seq
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Set while a half-done change stands that must not be committed."""
+        return self._failure
+
+    @property
+    def known_scopes(self) -> dict[int, Scope]:
+        return self._known
+
+    def end(self) -> None:
+        if self._view is not None:
+            self._view.end()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        name = f"s{self._depth}"
+        before = (self._state, self._failure)
+        self._db.execute(f"SAVEPOINT {name}")
+        self._depth += 1
+        try:
+            yield
+            if self._failure is not None and before[1] is None:
+                raise StoreError(
+                    f"a change inside this savepoint failed half-way: {self._failure}"
+                ) from self._failure
+        except BaseException:
+            if self._db.in_transaction:  # SQLite may have rolled everything back by itself
+                self._db.execute(f"ROLLBACK TO {name}")
+                self._db.execute(f"RELEASE {name}")
+                self._state, self._failure = before
+            self._interned.clear()
+            raise
+        else:
+            self._db.execute(f"RELEASE {name}")
+        finally:
+            self._depth -= 1
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """A change that stops half-way may be undone (savepoint, rollback), never committed."""
+        try:
+            yield
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _next(self, count: int) -> int:
+        """Take ``count`` event numbers; returns the first."""
+        first = self._state.seq + 1
+        self._state = replace(self._state, seq=self._state.seq + count)
+        return first
+
+    # -- adding
+    def insert(
+        self,
+        memories: Sequence[NewMemory],
+        vectors: NDArray[np.float32],
+        sources: Sequence[VectorSource],
+        terms: TermBatch,
+    ) -> list[int]:
+        if not memories:
+            return []
+        from agentmem.store.arrays import slice_terms, slice_vectors
+
+        self._require_vectors(len(memories), vectors, sources)
+        with self._changing():
+            numbers, positions = self._places(memories)
+            first = self._next(len(memories))
+            keys = range(first, first + len(memories))
+            now = self._now
+            try:
+                self._db.many(
+                    _INSERT,
+                    [
+                        (key, m.id, scope, m.content, m.content_hash, m.actor_id, m.role,
+                         m.memory_type, m.level, m.importance, m.metadata,
+                         now if m.event_at is None else m.event_at, now, now, m.expires_at,
+                         position, key, m.idempotency_key)
+                        for key, m, scope, position in zip(
+                            keys, memories, numbers, positions, strict=True
+                        )
+                    ],
+                )  # fmt: skip
+            except apsw.ConstraintError as error:
+                raise self._conflict(memories, first) from error
+            self._db.many(
+                "INSERT INTO vectors(key, source, data) VALUES (?, ?, ?)",
+                zip(keys, map(int, sources), slice_vectors(vectors, sources), strict=True),
+            )
+            self._db.many(
+                "INSERT INTO terms(key, length, terms, counts) VALUES (?, ?, ?, ?)",
+                [(key, *row) for key, row in zip(keys, slice_terms(terms), strict=True)],
+            )
+            self._db.execute(
+                "INSERT INTO events(seq, key, event, at, actor_id)"
+                f" SELECT value, value, {int(Event.ADD)}, ?, NULL FROM carray(?)",
+                (now, integers(keys)),
+            )
+        return list(keys)
+
+    def _require_vectors(
+        self, count: int, vectors: NDArray[np.float32], sources: Sequence[VectorSource]
+    ) -> None:
+        """Record the model with the first vector, and refuse vectors of another dimension."""
+        if self._model is None:
+            raise StoreError("the store was opened without a model, so it takes no vectors")
+        if not self._state.model_id:
+            model = self._model
+            self.put_meta("model_id", model.model_id)
+            self.put_meta("dim", model.dim)
+            self.put_meta("analyzer", model.analyzer)
+            self._state = replace(
+                self._state, model_id=model.model_id, dim=model.dim, analyzer=model.analyzer
+            )
+            self._view = None
+        if vectors.shape != (count, self._state.dim) or len(sources) != count:
+            raise VectorError(
+                f"vectors have shape {vectors.shape} with {len(sources)} sources; the store needs "
+                f"({count}, {self._state.dim}) and {count}"
+            )
+
+    def _places(self, memories: Sequence[NewMemory]) -> tuple[list[int], list[int]]:
+        """Per memory its scope id and its position in that scope."""
+        next_position: dict[int, int] = {}
+        numbers: list[int] = []
+        positions: list[int] = []
+        scope, number = None, 0
+        for memory in memories:
+            if memory.scope is not scope:
+                scope = memory.scope
+                number = self._intern(scope)
+                if number not in next_position:
+                    next_position[number] = self._db.value(
+                        "SELECT next_position FROM scopes WHERE scope = ?", (number,)
+                    )
+            numbers.append(number)
+            positions.append(next_position[number])
+            next_position[number] += 1
+        self._db.many(
+            "UPDATE scopes SET next_position = ? WHERE scope = ?",
+            [(position, number) for number, position in next_position.items()],
+        )
+        return numbers, positions
+
+    def _intern(self, scope: Scope) -> int:
+        number = self._interned.get(scope)
+        if number is None:
+            number = self._interned[scope] = intern_scope(self._db, scope)
+        return number
+
+    def _conflict(self, memories: Sequence[NewMemory], first: int) -> ConflictError:
+        """Which id or idempotency key was already taken: the first, in input order."""
+        from uuid import UUID
+
+        taken = {
+            row[1]
+            for row in lookups.by_ids(self._db, [m.id for m in memories], "m.key, m.id")
+            if row[0] < first
+        }
+        used: set[tuple[Scope, str]] = set()
+        for memory in memories:
+            if memory.id in taken:
+                return ConflictError(
+                    f"the id {UUID(bytes=memory.id)} is already taken by another memory; "
+                    "leave the id out, or update that memory"
+                )
+            taken.add(memory.id)
+            if memory.idempotency_key is None:
+                continue
+            token = (memory.scope, memory.idempotency_key)
+            held = self.view.idempotent([memory.scope], [memory.idempotency_key])[0]
+            if token in used or (held is not None and held < first):
+                return ConflictError(
+                    f"the idempotency key {memory.idempotency_key!r} is already taken in its scope"
+                )
+            used.add(token)
+        return ConflictError("an id or idempotency key is already taken by another memory")
+
+    # -- changing
+    def update(
+        self,
+        changed: Sequence[Record],
+        vectors: NDArray[np.float32] | None,
+        sources: Sequence[VectorSource] | None,
+        terms: TermBatch | None,
+        *,
+        actor_id: str | None = None,
+    ) -> None:
+        if not changed:
+            return
+        keys = [record.key for record in changed]
+        if len(set(keys)) != len(keys):
+            raise StoreError("one update names a memory twice; give each memory once")
+        given = [part is not None for part in (vectors, sources, terms)]
+        if any(given) and not all(given):
+            raise StoreError("vectors, sources and terms are given together or not at all")
+        with self._changing():
+            first = self._keep_versions(keys, Event.UPDATE, actor_id)
+            try:
+                self._db.many(
+                    _UPDATE,
+                    [
+                        (r.content, r.content_hash, r.actor_id, r.role, r.memory_type, r.level,
+                         r.importance, r.metadata, r.event_at, r.expires_at, r.idempotency_key,
+                         self._now, seq, r.key)
+                        for seq, r in enumerate(changed, first)
+                    ],
+                )  # fmt: skip
+            except apsw.ConstraintError as error:
+                raise ConflictError(
+                    "an updated memory takes an idempotency key that another one of its scope has"
+                ) from error
+            if vectors is not None and sources is not None and terms is not None:
+                self._replace_text(keys, vectors, sources, terms)
+
+    def _replace_text(
+        self,
+        keys: Sequence[int],
+        vectors: NDArray[np.float32],
+        sources: Sequence[VectorSource],
+        terms: TermBatch,
+    ) -> None:
+        from agentmem.store.arrays import slice_vectors
+
+        self._require_vectors(len(keys), vectors, sources)
+        self._db.many(
+            "UPDATE vectors SET source = ?, data = ? WHERE key = ?",
+            zip(map(int, sources), slice_vectors(vectors, sources), keys, strict=True),
+        )
+        self.replace_terms(keys, terms)
+        reembed.forget(self._db, keys)
+
+    def replace_terms(self, keys: Sequence[int], terms: TermBatch) -> None:
+        """New keyword rows of memories whose text, or whose analyzer, changed.  No events."""
+        from agentmem.store.arrays import slice_terms
+
+        with self._changing():
+            self._db.many(
+                "UPDATE terms SET length = ?, terms = ?, counts = ? WHERE key = ?",
+                [(*row, key) for key, row in zip(keys, slice_terms(terms), strict=True)],
+            )
+
+    def delete(self, keys: Sequence[int], *, actor_id: str | None = None) -> None:
+        if not keys:
+            return
+        distinct = list(dict.fromkeys(keys))
+        with self._changing():
+            self._keep_versions(distinct, Event.DELETE, actor_id)
+            erase.forget_keys(self._db, distinct)
+
+    def _keep_versions(self, keys: Sequence[int], event: Event, actor_id: str | None) -> int:
+        """Log an event for each key with the row as it is now; returns the first seq."""
+        first = self._next(len(keys))
+        seqs = range(first, first + len(keys))
+        before = self._db.raw.total_changes()
+        self._db.many(_KEEP_VERSION, zip(seqs, keys, strict=True))
+        if self._db.raw.total_changes() - before != len(keys):
+            live = self.view.records(keys)
+            missing = next(key for key in keys if key not in live)
+            raise NotFoundError(f"no memory has the key {missing}; it may have been deleted")
+        self._db.many(
+            _EVENT,
+            [
+                (seq, key, int(event), self._now, actor_id)
+                for seq, key in zip(seqs, keys, strict=True)
+            ],
+        )
+        return first
+
+    # -- erasing
+    def purge(self, ids: Sequence[bytes]) -> int:
+        with self._changing():
+            keys, known = erase.purge(self._db, ids)
+            first = self._next(len(keys))
+            self._db.many(
+                _EVENT,
+                [
+                    (seq, key, int(Event.DELETE), self._now, None)
+                    for seq, key in enumerate(keys, first)
+                ],
+            )
+            self._interned.clear()
+        return known
+
+    def ids_of(self, scope: Scope) -> list[bytes]:
+        return erase.ids_of(self._db, scopes_matching(self._db, scope))
+
+    # -- another model
+    def begin_reembed(self, model_id: str, dim: int) -> None:
+        """Start, or resume, moving the vectors to another model (see ``reembed``)."""
+        with self._changing():
+            reembed.begin(self._db, model_id, dim)
+
+    def put_next_vectors(
+        self, rows: Sequence[tuple[int, int]], vectors: NDArray[np.float32]
+    ) -> int:
+        """Vectors of the next model for ``(key, seq)`` rows; those changed since are left out."""
+        with self._changing():
+            return reembed.put(self._db, rows, vectors)
+
+    def finish_reembed(self) -> None:
+        """Swap the models: everything in this transaction, under a new epoch."""
+        with self._changing():
+            reembed.finish(self._db)
+            self._state = read_state(self._db)
+            self._view = None
+
+    def put_meta(self, name: str, value: Any) -> None:
+        if value is None:
+            self._db.execute("DELETE FROM meta WHERE name = ?", (name,))
+        else:
+            self._db.execute(
+                "INSERT INTO meta(name, value) VALUES (?, ?)"
+                " ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+                (name, value),
+            )
