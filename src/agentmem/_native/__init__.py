@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from agentmem._native import _simd
+import agentmem._native._simd as _simd
 from agentmem.errors import ConfigError
 
 __all__ = ["available_simd", "simd_level"]

@@ -1,0 +1,415 @@
+"""Record batches made of our own buffers, handed over by the Arrow C data interface.
+
+Nothing here links or imports Arrow: ``pyarrow.record_batch(batch)``, or any consumer of the
+PyCapsule protocol, takes the buffers by address.  Numbers, vectors and fixed-size ids are not
+copied; strings are gathered once.  An exported buffer keeps its array alive for as long as the
+consumer holds it, so the array must not be written to any more.
+
+Layouts: https://arrow.apache.org/docs/format/CDataInterface.html
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.unicode cimport PyUnicode_AsUTF8String
+from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+include "buffers.pxi"
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object)
+    const void *PyUnicode_DATA(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
+    bint Py_IsInitialized() nogil
+
+cdef struct ArrowSchema:
+    const char *format
+    const char *name
+    const char *metadata
+    int64_t flags
+    int64_t n_children
+    ArrowSchema **children
+    ArrowSchema *dictionary
+    void (*release)(ArrowSchema *) noexcept nogil
+    void *private_data
+
+cdef struct ArrowArray:
+    int64_t length
+    int64_t null_count
+    int64_t offset
+    int64_t n_buffers
+    int64_t n_children
+    const void **buffers
+    ArrowArray **children
+    ArrowArray *dictionary
+    void (*release)(ArrowArray *) noexcept nogil
+    void *private_data
+
+cdef int64_t _NULLABLE = 2
+cdef enum:
+    MAX_BUFFERS = 3
+
+
+cdef class Column:
+    """A column without its name; made by the functions below, immutable.
+
+    Attributes:
+        format: the type, in the notation of the C data interface.
+    """
+
+    cdef readonly str format
+    cdef readonly Py_ssize_t null_count
+    cdef Py_ssize_t length
+    cdef int n_buffers
+    cdef const void *buffers[MAX_BUFFERS]
+    cdef list owners  # what the buffers point into
+    cdef Column child  # of a FixedSizeList
+
+    def __init__(self):
+        raise TypeError("columns are made by utf8, fixed_binary, fixed_list, int64...")
+
+    def __len__(self):
+        return self.length
+
+
+cdef Column _column(str format, Py_ssize_t length, int n_buffers):
+    cdef Column column = Column.__new__(Column)
+    cdef int i
+    column.format = format
+    column.length = length
+    column.null_count = 0
+    column.n_buffers = n_buffers
+    column.owners = []
+    for i in range(MAX_BUFFERS):
+        column.buffers[i] = NULL
+    return column
+
+
+cdef object _set_validity(Column column, bytes bitmap):
+    """Attach a bitmap (bit set: present); Arrow wants none where nothing is missing."""
+    if column.null_count:
+        column.owners.append(bitmap)
+        column.buffers[0] = PyBytes_AS_STRING(bitmap)
+
+
+cdef _Buffer _values(object values, const char *kinds, int ndim, str name):
+    cdef _Buffer buffer = _read(values, kinds, ndim, name)
+    if <uintptr_t>buffer.view.buf % <uintptr_t>buffer.view.itemsize:
+        raise ValueError(f"{name} is not aligned to its {buffer.view.itemsize}-byte items; copy it")
+    return buffer
+
+
+cdef Column _primitive(str format, object values, const char *kind, object valid):
+    cdef _Buffer buffer = _values(values, kind, 1, "values")
+    cdef _Buffer mask
+    cdef Py_ssize_t n = buffer.size(0), i
+    cdef Column column = _column(format, n, 2)
+    cdef bytes bitmap
+    cdef uint8_t *bits
+    cdef const uint8_t *present
+    column.owners.append(buffer)
+    column.buffers[1] = buffer.view.buf
+    if valid is not None:
+        mask = _read(valid, b"B", 1, "valid")
+        if mask.size(0) != n:
+            raise ValueError(f"valid has {mask.size(0)} entries, values have {n}")
+        bitmap = bytes((n + 7) // 8)
+        bits = <uint8_t *>PyBytes_AS_STRING(bitmap)
+        present = <const uint8_t *>mask.view.buf
+        for i in range(n):
+            if present[i]:
+                bits[i >> 3] |= <uint8_t>(1 << (i & 7))
+            else:
+                column.null_count += 1
+        _set_validity(column, bitmap)
+    return column
+
+
+def int64(values, valid=None):
+    """From int64 (n,), not copied; missing where ``valid`` (uint8 or bool (n,)) is 0."""
+    return _primitive("l", values, b"q", valid)
+
+
+def int32(values, valid=None):
+    """From int32 (n,), not copied; missing where ``valid`` is 0."""
+    return _primitive("i", values, b"i", valid)
+
+
+def float32(values, valid=None):
+    """From float32 (n,), not copied; missing where ``valid`` is 0."""
+    return _primitive("f", values, b"f", valid)
+
+
+def timestamp(values, valid=None):
+    """timestamp[us, UTC] from int64 (n,) microseconds since 1970, not copied; missing where
+    ``valid`` is 0."""
+    return _primitive("tsu:UTC", values, b"q", valid)
+
+
+def fixed_binary(data, Py_ssize_t width):
+    """FixedSizeBinary[width] from ``n * width`` bytes laid end to end, not copied."""
+    cdef _Buffer buffer = _read(data, b"B", 1, "data")
+    if width < 1 or buffer.size(0) % width:
+        raise ValueError(f"{buffer.size(0)} bytes are no whole number of values of {width}")
+    cdef Column column = _column(f"w:{width}", buffer.size(0) // width, 2)
+    column.owners.append(buffer)
+    column.buffers[1] = buffer.view.buf
+    return column
+
+
+def fixed_list(vectors):
+    """FixedSizeList[d] of float16 or float32 from an array (n, d), not copied."""
+    cdef _Buffer buffer = _values(vectors, b"fe", 2, "vectors")
+    cdef Py_ssize_t n = buffer.size(0), dim = buffer.size(1)
+    if dim < 1:
+        raise ValueError(f"vectors must have at least one dimension, got shape {vectors.shape}")
+    cdef Column column = _column(f"+w:{dim}", n, 1)
+    cdef Column child = _column("e" if buffer.kind == b"e" else "f", n * dim, 2)
+    child.owners.append(buffer)
+    child.buffers[1] = buffer.view.buf
+    column.child = child
+    return column
+
+
+def utf8(values):
+    """String column from a sequence of ``str`` or None (missing), gathered into one buffer.
+
+    Raises:
+        TypeError: an item is neither.
+        UnicodeEncodeError: a string has a lone surrogate.
+        OverflowError: more than 2**31 - 1 bytes of text; make smaller batches.
+    """
+    if isinstance(values, str):
+        raise TypeError("values must be a sequence of str, not one str")
+    cdef tuple held = tuple(values)
+    cdef Py_ssize_t n = len(held), i, total = 0, size
+    cdef Column column = _column("u", n, 3)
+    cdef list parts = [None] * n
+    cdef bytes bitmap = bytes((n + 7) // 8)
+    cdef uint8_t *bits = <uint8_t *>PyBytes_AS_STRING(bitmap)
+    offsets = _numpy().empty(n + 1, "i4")
+    cdef _Buffer offset_out = _write(offsets, b"i", 1, "offsets")
+    cdef int32_t *ends = <int32_t *>offset_out.view.buf
+    ends[0] = 0
+    for i in range(n):
+        text = held[i]
+        if text is None:
+            column.null_count += 1
+        elif not isinstance(text, str):
+            raise TypeError(f"values[{i}] must be str or None, got {type(text).__name__}")
+        else:
+            bits[i >> 3] |= <uint8_t>(1 << (i & 7))
+            if PyUnicode_IS_COMPACT_ASCII(text):
+                total += PyUnicode_GET_LENGTH(text)
+            else:
+                parts[i] = PyUnicode_AsUTF8String(text)
+                total += PyBytes_GET_SIZE(parts[i])
+        if total > 0x7fffffff:
+            raise OverflowError("more than 2**31 - 1 bytes of text; make smaller batches")
+        ends[i + 1] = <int32_t>total
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, total)
+    cdef char *out = PyBytes_AS_STRING(data)
+    for i in range(n):
+        size = ends[i + 1] - ends[i]
+        if size:
+            part = parts[i]
+            memcpy(out + ends[i], PyUnicode_DATA(held[i]) if part is None
+                   else <const void *>PyBytes_AS_STRING(part), size)
+    column.owners.append(offset_out)
+    column.owners.append(data)
+    column.buffers[1] = ends
+    column.buffers[2] = out
+    _set_validity(column, bitmap)
+    return column
+
+
+# --- export: every structure is allocated on its own, since a consumer may move children out -----
+
+cdef void _release_schema(ArrowSchema *schema) noexcept nogil:
+    cdef int64_t i
+    for i in range(schema.n_children):
+        if schema.children[i] is not NULL:
+            if schema.children[i].release is not NULL:
+                schema.children[i].release(schema.children[i])
+            free(schema.children[i])
+    free(schema.children)
+    free(<void *>schema.format)
+    free(<void *>schema.name)
+    schema.release = NULL
+
+
+cdef void _drop(void *owner) noexcept with gil:
+    Py_DECREF(<object>owner)
+
+
+cdef void _release_array(ArrowArray *array) noexcept nogil:
+    """Called by the consumer, on any thread, with or without the interpreter lock."""
+    cdef int64_t i
+    for i in range(array.n_children):
+        if array.children[i] is not NULL:
+            if array.children[i].release is not NULL:
+                array.children[i].release(array.children[i])
+            free(array.children[i])
+    free(array.children)
+    free(array.buffers)
+    # After the interpreter has ended there is nobody to give the reference back to.
+    if array.private_data is not NULL and Py_IsInitialized():
+        _drop(array.private_data)
+    array.release = NULL
+
+
+cdef char *_copy_text(bytes text) except NULL:
+    cdef char *copy = <char *>calloc(len(text) + 1, 1)
+    if copy is NULL:
+        raise MemoryError()
+    memcpy(copy, PyBytes_AS_STRING(text), len(text))
+    return copy
+
+
+cdef int _fill_schema(ArrowSchema *schema, str format, str name, Py_ssize_t children) except -1:
+    """Everything but the children themselves; from here on ``schema`` can be released."""
+    schema.release = _release_schema
+    schema.format = _copy_text(format.encode())
+    schema.name = _copy_text(name.encode())
+    schema.flags = _NULLABLE
+    schema.children = <ArrowSchema **>calloc(children + 1, sizeof(ArrowSchema *))
+    if schema.children is NULL:
+        raise MemoryError()
+    schema.n_children = children
+    return 0
+
+
+cdef int _export_schema(Column column, str name, ArrowSchema *schema) except -1:
+    _fill_schema(schema, column.format, name, 0 if column.child is None else 1)
+    if column.child is not None:
+        schema.children[0] = <ArrowSchema *>calloc(1, sizeof(ArrowSchema))
+        if schema.children[0] is NULL:
+            raise MemoryError()
+        _export_schema(column.child, "item", schema.children[0])
+    return 0
+
+
+cdef int _fill_array(ArrowArray *array, object owner, Py_ssize_t length, int buffers,
+                     Py_ssize_t children) except -1:
+    array.release = _release_array
+    array.length = length
+    array.buffers = <const void **>calloc(buffers + 1, sizeof(void *))
+    array.children = <ArrowArray **>calloc(children + 1, sizeof(ArrowArray *))
+    if array.buffers is NULL or array.children is NULL:
+        raise MemoryError()
+    array.n_buffers = buffers
+    array.n_children = children
+    Py_INCREF(owner)
+    array.private_data = <void *>owner
+    return 0
+
+
+cdef int _export_array(Column column, ArrowArray *array) except -1:
+    cdef int i
+    _fill_array(array, column, column.length, column.n_buffers, 0 if column.child is None else 1)
+    array.null_count = column.null_count
+    for i in range(column.n_buffers):
+        array.buffers[i] = column.buffers[i]
+    if column.child is not None:
+        array.children[0] = <ArrowArray *>calloc(1, sizeof(ArrowArray))
+        if array.children[0] is NULL:
+            raise MemoryError()
+        _export_array(column.child, array.children[0])
+    return 0
+
+
+cdef void _free_schema_capsule(object capsule) noexcept:
+    cdef ArrowSchema *schema = <ArrowSchema *>PyCapsule_GetPointer(capsule, "arrow_schema")
+    if schema.release is not NULL:
+        schema.release(schema)
+    free(schema)
+
+
+cdef void _free_array_capsule(object capsule) noexcept:
+    cdef ArrowArray *array = <ArrowArray *>PyCapsule_GetPointer(capsule, "arrow_array")
+    if array.release is not NULL:
+        array.release(array)
+    free(array)
+
+
+cdef class RecordBatch:
+    """Named columns of one length; what ``record_batch`` returns.
+
+    ``pyarrow.record_batch(batch)`` reads it without copying.  It can be exported many times.
+    """
+
+    cdef dict columns
+    cdef readonly Py_ssize_t num_rows
+
+    def __init__(self):
+        raise TypeError("use record_batch(columns)")
+
+    @property
+    def column_names(self):
+        return list(self.columns)
+
+    def __arrow_c_schema__(self):
+        """A capsule ``arrow_schema``: a struct with one nullable field per column."""
+        cdef ArrowSchema *schema = <ArrowSchema *>calloc(1, sizeof(ArrowSchema))
+        cdef Py_ssize_t i = 0
+        if schema is NULL:
+            raise MemoryError()
+        # The capsule owns the structure from its first byte, also when an error follows.
+        capsule = PyCapsule_New(schema, "arrow_schema", _free_schema_capsule)
+        _fill_schema(schema, "+s", "", len(self.columns))
+        schema.flags = 0
+        for name, column in self.columns.items():
+            schema.children[i] = <ArrowSchema *>calloc(1, sizeof(ArrowSchema))
+            if schema.children[i] is NULL:
+                raise MemoryError()
+            _export_schema(column, name, schema.children[i])
+            i += 1
+        return capsule
+
+    def __arrow_c_array__(self, requested_schema=None):
+        """Capsules ``(arrow_schema, arrow_array)``.  Another schema than our own is not
+        offered; the protocol lets the consumer cast."""
+        cdef ArrowArray *array = <ArrowArray *>calloc(1, sizeof(ArrowArray))
+        cdef Py_ssize_t i = 0
+        if array is NULL:
+            raise MemoryError()
+        capsule = PyCapsule_New(array, "arrow_array", _free_array_capsule)
+        _fill_array(array, self, self.num_rows, 1, len(self.columns))
+        for column in self.columns.values():
+            array.children[i] = <ArrowArray *>calloc(1, sizeof(ArrowArray))
+            if array.children[i] is NULL:
+                raise MemoryError()
+            _export_array(column, array.children[i])
+            i += 1
+        return self.__arrow_c_schema__(), capsule
+
+
+def record_batch(columns):
+    """A record batch of named columns.
+
+    Args:
+        columns: mapping of name to ``Column``, in order, all of one length; at least one.
+
+    Raises:
+        TypeError: a value is not a ``Column``, or a name not a string.
+        ValueError: no column, or different lengths.
+    """
+    cdef dict named = dict(columns)
+    cdef Py_ssize_t rows = -1
+    for name, column in named.items():
+        if not isinstance(name, str):
+            raise TypeError(f"a column name must be str, got {type(name).__name__}")
+        if not isinstance(column, Column):
+            raise TypeError(f"column {name!r} must be a Column, got {type(column).__name__}")
+        if rows < 0:
+            rows = len(column)
+        if len(column) != rows:
+            raise ValueError(f"column {name!r} has {len(column)} rows, others have {rows}")
+    if rows < 0:
+        raise ValueError("a record batch needs at least one column")
+    cdef RecordBatch batch = RecordBatch.__new__(RecordBatch)
+    batch.columns = named
+    batch.num_rows = rows
+    return batch
