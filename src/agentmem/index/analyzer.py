@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import Stemmer
 
 from agentmem._native import lexical
-from agentmem.index.stopwords import STOP_WORDS
+from agentmem.index.recipe import RECIPE, STOP_WORDS
 from agentmem.types import TermBatch
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ class EnglishAnalyzer:
     of its stem.  Safe on any thread.
     """
 
-    #: Changes whenever the same text could yield other terms; stores keep it in their meta.
-    recipe = "english-snowball-1"
+    recipe = RECIPE
 
     def __init__(self) -> None:
         # The native memo remembers every word's term, so the stemmer's own cache is off.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from agentmem.ids import id_to_str
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["item_of", "result_of"]
 
 _decode = json.JSONDecoder().decode
+#: A batch shares its times, and the same memories are found again and again.
+_iso = lru_cache(maxsize=8192)(from_micros)
 
 
 def item_of(record: Record) -> dict[str, Any]:
@@ -25,15 +28,13 @@ def item_of(record: Record) -> dict[str, Any]:
     """
     scope = record.scope
     metadata = record.metadata
-    created, updated, event = record.created_at, record.updated_at, record.event_at
-    created_at = from_micros(created)
     return {
         "id": id_to_str(record.id),
         "memory": record.content,
         "hash": record.content_hash.hex(),
         "metadata": None if metadata is None else _decode(metadata),
-        "created_at": created_at,
-        "updated_at": created_at if updated == created else from_micros(updated),
+        "created_at": _iso(record.created_at),
+        "updated_at": _iso(record.updated_at),
         "user_id": scope.user_id,
         "agent_id": scope.agent_id,
         "run_id": scope.run_id,
@@ -43,8 +44,8 @@ def item_of(record: Record) -> dict[str, Any]:
         "memory_type": record.memory_type,
         "level": record.level,
         "importance": record.importance,
-        "timestamp": created_at if event == created else from_micros(event),
-        "expiration_date": from_micros(record.expires_at),
+        "timestamp": _iso(record.event_at),
+        "expiration_date": _iso(record.expires_at),
     }
 
 

@@ -1,14 +1,18 @@
-"""English words that carry no topic, compared after folding.
+"""What decides, beside segmentation and stemmer, which terms a text has.
 
-The function words of the usual English list (articles, pronouns, auxiliaries, prepositions,
-conjunctions, question words), and what word segmentation leaves of contractions
-(``don't`` becomes ``don`` and ``t``).  Left out on purpose, because they are also content:
-``will`` and ``may`` (a name, a month), ``can``, ``won``, ``ain``.
+``STOP_WORDS`` are the function words of the usual English list (articles, pronouns, auxiliaries,
+prepositions, conjunctions, question words), and what word segmentation leaves of contractions
+(``don't`` becomes ``don`` and ``t``), compared after folding.  Left out on purpose, because they
+are also content: ``will`` and ``may`` (a name, a month), ``can``, ``won``, ``ain``.
 """
 
 from __future__ import annotations
 
-__all__ = ["STOP_WORDS"]
+__all__ = ["RECIPE", "STOP_WORDS"]
+
+#: Segmentation, folding, stop words, stemmer and hash, with a version: changes whenever the same
+#: text could yield other terms.  Stores keep it in their meta.
+RECIPE = "english-snowball-1"
 
 _WORDS = """
 a about above after again against all am an and any are as at
