@@ -185,6 +185,11 @@ class MixedField(Field):
 
 
 class TimeField(Field):
+    def compare(self, operator: str, operand: Any) -> SQLText:
+        if operator not in _SYMBOLS and operator != "in":
+            raise FilterError(f"{self.name} is a time, which has no {operator}; use gte and lt")
+        return super().compare(operator, operand)
+
     def value(self, operand: Any) -> int:
         try:
             return to_micros(operand, self.name)
@@ -195,8 +200,6 @@ class TimeField(Field):
         return (f"{self.column} IN {_marks(values)}", values) if values else FALSE
 
     def single(self, operator: str, value: Any) -> SQLText:
-        if operator not in _SYMBOLS:
-            raise FilterError(f"{self.name} is a time, which has no {operator}; use gte and lt")
         return f"{self.column} {_SYMBOLS[operator]} ?", [value]
 
 
@@ -349,6 +352,8 @@ def field(name: str) -> Field:
         return JSONField(name, _path_keys(name))
     if name.upper() in ("AND", "OR", "NOT"):
         raise FilterError(f"unknown filter field {name!r}; write {name.upper()} in capitals")
+    if name == "metadata":
+        raise FilterError("name a key of the metadata to filter by: 'metadata.<name>'")
     raise FilterError(
         f"unknown filter field {name!r}; for your own metadata write 'metadata.{name}'. "
         f"Known: {', '.join(_FIELDS)}, metadata.<name>"
