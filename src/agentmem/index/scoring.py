@@ -30,11 +30,10 @@ from agentmem._native import scan
 from agentmem.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from agentmem.config import RankingConfig
+    from agentmem.index.segment import Segment
     from agentmem.index.view import View
     from agentmem.types import Scope, SearchMode
 
@@ -109,34 +108,26 @@ def rank(
     ``vector`` is ``(dim,)`` normalised (None in keyword mode), ``terms`` are the query's
     distinct terms in ascending order with their ``counts`` (None in dense mode).
     """
-    weights: NDArray[np.float32] | None = None
+    words: _Words | None = None
     if terms is not None and counts is not None and len(terms):
         share = ranking.keyword_weight if mode == "hybrid" else 1.0
-        weights = _term_weights(view, terms, counts, ranking.k1, share)
+        words = _Words(view, ranking, terms, counts, share)
     if mode == "keyword":
-        if weights is None:
+        if words is None:
             return []
         threshold = _POSITIVE if threshold is None else max(threshold, _POSITIVE)
     if vector is not None and mode == "hybrid":
         vector = vector * np.float32(ranking.dense_weight)
     floor = None if threshold is None else _at_least(threshold)
-    average = view.length / view.n if view.n else 0.0
     hits: list[Hit] = []
     for part, mask in zip(view.parts, masks, strict=True):
         segment = part.segment
-        scores, spare = _scratch.pair(segment.n)
-        if vector is not None:
-            scan.dense_scores(segment.rows.vectors, vector, scores)
-        if weights is not None:
-            words = scores if vector is None else spare
-            segment.postings.bm25(terms, weights, ranking.k1, ranking.b, average, words)
-            if vector is not None:
-                np.add(scores, words, out=scores)
+        scores, by_words = _score(segment, vector, words)
         found, best = scan.top_k(scores, mask, top_k, floor)
         keys = segment.keys[found].tolist()
         if explain:
-            by_words = None if weights is None else (best if vector is None else words[found])
-            hits += _explained(keys, best, by_words, mode)
+            shares = None if by_words is None else by_words[found].tolist()
+            hits += _explained(keys, best.tolist(), shares, mode)
         else:
             hits += map(Hit, keys, best.tolist())
     if len(view.parts) > 1:
@@ -145,24 +136,55 @@ def rank(
     return hits
 
 
+def _score(
+    segment: Segment, vector: NDArray[np.float32] | None, words: _Words | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """The score of every row, and what of it the words contribute; both in scratch buffers."""
+    scores, spare = _scratch.pair(segment.n)
+    if vector is None:
+        assert words is not None  # keyword mode without a term has ended
+        words.score(segment, scores)
+        return scores, scores
+    scan.dense_scores(segment.rows.vectors, vector, scores)
+    if words is None:
+        return scores, None
+    words.score(segment, spare)
+    np.add(scores, spare, out=scores)
+    return scores, spare
+
+
+class _Words:
+    """The query's terms with what BM25 multiplies each one's saturation with, so that the sum
+    over terms is ``share * bm25 / bound``."""
+
+    __slots__ = ("_average", "_b", "_k1", "_terms", "_weights")
+
+    def __init__(
+        self,
+        view: View,
+        ranking: RankingConfig,
+        terms: NDArray[np.uint64],
+        counts: NDArray[np.uint16],
+        share: float,
+    ) -> None:
+        self._k1 = ranking.k1
+        self._b = ranking.b
+        self._average = view.length / view.n if view.n else 0.0
+        self._terms = terms
+        df = sum(part.segment.postings.df(terms, part.live) for part in view.parts)
+        weights = counts * np.log1p((view.n - df + 0.5) / (df + 0.5))
+        # Summed in ascending order of terms: the same bits whatever the segments.  The kernel
+        # multiplies by k1 + 1.
+        bound = sum(weights.tolist()) * (ranking.k1 + 1.0)
+        self._weights: NDArray[np.float32] = (weights * (share / bound)).astype(np.float32)
+
+    def score(self, segment: Segment, out: NDArray[np.float32]) -> None:
+        """``share * bm25 / bound`` of every row."""
+        segment.postings.bm25(self._terms, self._weights, self._k1, self._b, self._average, out)
+
+
 def _order(hit: Hit) -> tuple[float, int]:
     return -hit.score, hit.key
-
-
-def _term_weights(
-    view: View,
-    terms: NDArray[np.uint64],
-    counts: NDArray[np.uint16],
-    k1: float,
-    share: float,
-) -> NDArray[np.float32]:
-    """What BM25 multiplies each term's saturation with, so that the sum is
-    ``share * bm25 / bound``.  The kernel itself multiplies by k1 + 1."""
-    df = sum(part.segment.postings.df(terms, part.live) for part in view.parts)
-    weights = counts * np.log1p((view.n - df + 0.5) / (df + 0.5))
-    # In ascending order of terms, one after another: the same bits for the same partition.
-    bound = sum(weights.tolist()) * (k1 + 1.0)
-    return (weights * (share / bound)).astype(np.float32)
 
 
 def _at_least(threshold: float) -> float:
@@ -174,19 +196,14 @@ def _at_least(threshold: float) -> float:
 
 
 def _explained(
-    keys: Sequence[int],
-    scores: NDArray[np.float32],
-    by_words: NDArray[np.float32] | None,
-    mode: SearchMode,
+    keys: list[int], scores: list[float], shares: list[float] | None, mode: SearchMode
 ) -> list[Hit]:
     """Hits with their parts, which add up to the score."""
-    words = [0.0] * len(keys) if by_words is None else by_words.tolist()
-    hits = []
-    for key, score, word in zip(keys, scores.tolist(), words, strict=True):
-        parts = {}
-        if mode != "keyword":
-            parts["dense"] = score - word
-        if mode != "dense":
-            parts["keyword"] = word
-        hits.append(Hit(key, score, parts))
-    return hits
+    if mode != "hybrid":
+        return [Hit(key, score, {mode: score}) for key, score in zip(keys, scores, strict=True)]
+    if shares is None:
+        shares = [0.0] * len(keys)
+    return [
+        Hit(key, score, {"dense": score - words, "keyword": words})
+        for key, score, words in zip(keys, scores, shares, strict=True)
+    ]

@@ -43,7 +43,8 @@ class Segment:
             return np.empty(0, np.intp)
         at = np.searchsorted(self.keys, keys)
         at[at == self.n] = 0  # any row: its key is smaller, so it does not match
-        return at[self.keys[at] == keys]
+        found: NDArray[np.intp] = at[self.keys[at] == keys]
+        return found
 
     def scope_mask(self, wanted: Scope) -> NDArray[np.uint8] | None:
         """Rows whose scope has every given value of ``wanted``; None if all have."""
