@@ -1,0 +1,79 @@
+"""Draining in the background: a thread for as long as there is something to do."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+
+from agentmem.errors import AgentMemError
+
+__all__ = ["Background"]
+
+
+class Background:
+    """Runs ``work(stopped)`` in a thread of its own, one at a time, when asked to.
+
+    No thread waits while nothing is due, so nothing polls and nothing is left over.  The thread
+    is a daemon and is stopped and joined before the interpreter goes down: it never keeps a
+    program alive, and is never killed inside native code.  An error is kept until the work has
+    succeeded once more.
+    """
+
+    def __init__(self, name: str, work: Callable[[Callable[[], bool]], None]) -> None:
+        self._name = name
+        self._work = work
+        self._lock = threading.Lock()
+        self._state = _State()
+        self._finalizer = weakref.finalize(self, _State.halt, self._state)
+        self.runs = 0
+        self.failures = 0
+        self.error: AgentMemError | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._state.thread is not None
+
+    def start(self) -> None:
+        """Begin a run unless one is under way or ``stop`` was called."""
+        with self._lock:
+            if self._state.thread is not None or self._state.stopped.is_set():
+                return
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._state.thread = thread
+            thread.start()
+
+    def stop(self) -> None:
+        """End a run at its next step and wait for that; no other will start."""
+        self._finalizer()
+
+    def join(self) -> None:
+        """Wait until the run that is under way, if any, has ended by itself."""
+        thread = self._state.thread
+        if thread is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._work(self._state.stopped.is_set)
+            self.error = None
+        except AgentMemError as error:
+            self.failures += 1
+            self.error = error
+        finally:
+            self.runs += 1
+            self._state.thread = None
+
+
+class _State:
+    """What outlives a ``Background`` that nobody holds any more."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def halt(self) -> None:
+        self.stopped.set()
+        thread = self.thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()

@@ -1,0 +1,97 @@
+"""Where a projection lives: its LanceDB database, its tables, its watermark."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+
+from agentmem.vector.files import LocalFiles, clear, local_folder, tree_bytes
+from agentmem.vector.watermark import Watermark, load, remove, save
+
+__all__ = ["Place"]
+
+
+class Place:
+    """``uri`` is any LanceDB database, or empty for ``vectors.lance`` in the store's folder
+    ``home``, which is then ours as a whole.
+
+    The watermark lies inside ``vectors.lance``, so that both go and come together, else in
+    ``home``, where it can be read without the network.
+    """
+
+    def __init__(self, home: Path, uri: str) -> None:
+        self._owned = None if uri else home / "vectors.lance"
+        self.uri = uri or str(self._owned)
+        self.folder = self._owned or local_folder(uri)
+        self._configured = uri
+        self._files = LocalFiles(self.folder) if self.folder else None
+        self._watermark = (
+            self._owned / "watermark.json" if self._owned else home / "projection.json"
+        )
+
+    def load(self) -> Watermark | None:
+        """The watermark, if there is one for this database."""
+        mark = load(self._watermark)
+        return mark if mark is not None and mark.uri == self._configured else None
+
+    def start(self, epoch: str, model_id: str) -> Watermark:
+        """The watermark of a projection that has nothing yet."""
+        return Watermark(
+            epoch=epoch, uri=self._configured, model_id=model_id, table="", seq=0, version=0, dim=0
+        )
+
+    def save(self, mark: Watermark) -> None:
+        """Make the table durable, then the watermark that vouches for it.
+
+        Raises:
+            StoreFullError, StorePathError
+        """
+        if self._files is not None and mark.table:
+            self._files.sync(mark.table)
+        save(self._watermark, mark)
+
+    def present(self, mark: Watermark) -> bool:
+        """Whether the table that ``mark`` speaks of is there, as far as a look at the disk can
+        tell."""
+        if not mark.table or self.folder is None:
+            return True
+        return (self.folder / f"{mark.table}.lance" / "_versions").is_dir()
+
+    def new_table(self, epoch: str) -> str:
+        """A table name that was never used before."""
+        return f"{_prefix(epoch)}{secrets.token_hex(4)}"
+
+    def discard(self, epoch: str) -> None:
+        """Remove the watermark and every table of ours: what the watermark names, and what
+        another life or a killed process left behind.
+
+        Raises:
+            StorePathError: a file cannot be removed.
+            StoreError: the database cannot be reached.
+        """
+        mark = load(self._watermark)
+        remove(self._watermark)
+        if self._owned is not None:
+            clear(self._owned)
+            return
+        from agentmem.vector.table import drop_tables
+
+        names = {mark.table} if mark is not None and mark.uri == self._configured else set()
+        drop_tables(self.uri, names - {""}, _prefix(epoch))
+
+    def stray(self) -> bool:
+        """Whether our own folder holds anything at all."""
+        owned = self._owned
+        if owned is None or not owned.exists():
+            return False
+        return not owned.is_dir() or any(owned.iterdir())
+
+    def bytes(self) -> int | None:
+        """Size on disk; None for an object store."""
+        return None if self.folder is None else tree_bytes(self.folder)
+
+
+def _prefix(epoch: str) -> str:
+    # A database may be shared by several stores, so a store must know its own tables by name.
+    return f"memories_{hashlib.blake2b(epoch.encode(), digest_size=6).hexdigest()}_"

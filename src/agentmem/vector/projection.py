@@ -1,0 +1,211 @@
+"""The projection as the rest of the library sees it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentmem.errors import ClosedError, StoreCorruptError
+from agentmem.vector.background import Background
+from agentmem.vector.follow import Follower, fits
+from agentmem.vector.lock import DrainLock
+from agentmem.vector.place import Place
+
+if TYPE_CHECKING:
+    from agentmem.config import ProjectionConfig
+    from agentmem.ports import Progress, Store
+
+__all__ = ["LanceProjection"]
+
+
+class LanceProjection:
+    """A table in LanceDB that follows the log of one store.  Thread-safe.
+
+    Close it before the store.
+
+    Args:
+        folder: the store's folder; holds ``drain.lock`` and, unless configured otherwise, the
+            table in ``vectors.lance``.
+        store: the truth.
+        config: where the table lives and how it is drained.
+        patience: seconds to wait for another drainer that does not advance.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        store: Store,
+        config: ProjectionConfig,
+        *,
+        patience: float = 60.0,
+    ) -> None:
+        home = Path(folder).resolve()
+        self._store = store
+        self._config = config
+        self._place = Place(home, config.uri)
+        self._follower = Follower(self._place, store, config.batch_rows)
+        self._lock = DrainLock(home / "drain.lock", patience)
+        self._background = Background("agentmem-drain", self._drain_tail)
+        self._threshold = max(1, config.drain_rows)
+        self._due = 0  # the seq at which the next look at the watermark is worth it
+        self._noted = 0
+        self._seconds = 0.0
+        self._pid = os.getpid()
+        self._closed = False
+
+    @property
+    def seq(self) -> int:
+        """The last event applied, without importing lancedb; 0 when there is no table."""
+        mark = self._place.load()
+        return mark.seq if mark is not None and self._place.present(mark) else 0
+
+    def drain(self, *, progress: Progress | None = None) -> int:
+        """Apply the log's tail; returns the seq reached, which is at least the last one that was
+        committed before the call.  ``progress`` counts events.
+
+        Raises:
+            StoreTimeoutError: another drainer holds the lock and does not advance.
+            StoreFullError, StorePathError: the disk.
+            StoreCorruptError: the table is damaged and rebuilding it did not help.
+        """
+        self._check_usable()
+        reached = self._reached()
+        if reached is None:
+            with self._locked():
+                reached = self._follower.catch_up(progress, _never)
+        self._background.error = None
+        return reached
+
+    def rebuild(self, *, progress: Progress | None = None) -> int:
+        """Drop the table and fill it again from SQLite; returns the seq reached."""
+        self._check_usable()
+        with self._locked():
+            self._follower.discard()
+            return self._follower.catch_up(progress, _never)
+
+    def purge(self) -> None:
+        """Drain, then rewrite the data files so that deleted rows are on no disk block.
+
+        Readers in other processes that were in the middle of a query may have to repeat it.
+        """
+        self._check_usable()
+        with self._locked():
+            self._follower.catch_up(None, _never)
+            try:
+                self._follower.erase()
+            except StoreCorruptError:
+                # A damaged table may hold what must go: nothing of it may stay.
+                self._follower.discard()
+                self._follower.catch_up(None, _never)
+
+    def verify(self) -> list[str]:
+        """Differences from SQLite at the applied seq; empty when equal.
+
+        Reads the whole table; memories changed since the applied seq are not looked at.
+        """
+        self._check_usable()
+        with self._locked():
+            mark = self._place.load()
+            with self._store.read() as snapshot:
+                if mark is None:
+                    if self._place.stray():
+                        return [f"{self._place.uri} holds no readable watermark"]
+                    return []
+                if not fits(mark, snapshot):
+                    return [f"{self._place.uri} belongs to another store, life or model of it"]
+                from agentmem.vector.verify import differences
+
+                return differences(self._place, mark, snapshot)
+
+    def notify(self, seq: int) -> None:
+        """Say that the log has reached ``seq``: starts a background drain once the tail is
+        ``drain_rows`` long.  Cheap enough for every commit; never raises."""
+        if seq < self._noted:  # another life of the store
+            self._due = 0
+        self._noted = seq
+        if seq < self._due or self._closed or self._pid != os.getpid():
+            return
+        if not self._config.enabled:
+            return
+        tail = seq - self.seq
+        if 0 <= tail < self._threshold:
+            self._due = seq - tail + self._threshold
+            return
+        # Should the drain fail, or another process be at it, look again that much later.
+        self._due = seq + self._threshold
+        self._background.start()
+
+    def wait(self) -> None:
+        """Wait until a background drain that is under way has ended."""
+        self._background.join()
+
+    def stats(self) -> dict[str, Any]:
+        """Figures of this process, and where the table stands."""
+        error = self._background.error
+        return {
+            "uri": self._place.uri,
+            "seq": self.seq,
+            "tail": max(0, self._store.last_seq() - self.seq),
+            "bytes": self._place.bytes(),
+            "draining": self._background.running,
+            "rows": self._follower.rows,
+            "seconds": self._seconds,
+            "background_drains": self._background.runs,
+            "rebuilds": self._follower.rebuilds,
+            "failures": self._background.failures,
+            "error": None if error is None else f"{type(error).__name__}: {error}",
+        }
+
+    def close(self) -> None:
+        """Stop a background drain at its next batch.  Idempotent; harmless after ``fork``."""
+        self._closed = True
+        if self._pid == os.getpid():
+            self._background.stop()
+
+    def _drain_tail(self, stopped: Callable[[], bool]) -> None:
+        """One background run: until the tail is short, unless another process is at it."""
+        with self._lock.attempt() as taken, self._timed():
+            while taken and not stopped():
+                seq = self._follower.catch_up(None, stopped)
+                if self._store.last_seq() - seq < self._threshold:
+                    return
+
+    def _reached(self) -> int | None:
+        """The present seq if the table is there already, told without lancedb."""
+        mark = self._place.load()
+        with self._store.read() as snapshot:
+            if mark is None:
+                return 0 if snapshot.seq == 0 and not self._place.stray() else None
+            if fits(mark, snapshot) and mark.seq == snapshot.seq and self._place.present(mark):
+                return mark.seq
+        return None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._lock.hold(lambda: self.seq), self._timed():
+            yield
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds += time.perf_counter() - begin
+
+    def _check_usable(self) -> None:
+        if self._pid != os.getpid():
+            raise ClosedError(
+                "this projection belongs to the process that forked this one; open the store"
+                " again in the child"
+            )
+        if self._closed:
+            raise ClosedError("the projection was closed; open the store again")
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,173 @@
+"""One LanceDB table: the few operations a projection needs, with our errors.
+
+This module imports lancedb (a second), so import it where it is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import lancedb
+
+from agentmem.errors import AgentMemError, StoreError, StoreFullError
+from agentmem.vector.faults import Overtaken, TableLost
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Table", "drop_tables"]
+
+_IN_LIST = 10_000  # keys named in one delete
+
+
+class Table:
+    """An open table.  Only the holder of the drain lock may change it.
+
+    ``version`` is the one after the last commit that went through this object.
+    """
+
+    def __init__(self, uri: str, name: str, inner: Any) -> None:
+        self._uri = uri
+        self._name = name
+        self._inner = inner
+        self.version: int = inner.version
+
+    @classmethod
+    def create(cls, uri: str, name: str, schema: pa.Schema) -> Table:
+        """Make a new, empty table.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        with _translated(uri, name):
+            return cls(uri, name, lancedb.connect(uri).create_table(name, schema=schema))
+
+    @classmethod
+    def open(cls, uri: str, name: str) -> Table:
+        """Open a table at its newest version.
+
+        Raises:
+            TableLost: there is none, or its manifest is damaged.
+        """
+        with _translated(uri, name):
+            return cls(uri, name, lancedb.connect(uri).open_table(name))
+
+    @property
+    def schema(self) -> pa.Schema:
+        with _translated(self._uri, self._name):
+            return self._inner.schema
+
+    def upsert(self, batch: pa.RecordBatch) -> None:
+        """Insert rows, or replace rows of the same key that carry a smaller ``seq``."""
+        with _translated(self._uri, self._name):
+            result = (
+                self._inner.merge_insert("key")
+                .when_matched_update_all(where="target.seq < source.seq")
+                .when_not_matched_insert_all()
+                .execute(batch)
+            )
+        self._advance(result.version)
+
+    def delete(self, keys: Sequence[int], seq: int) -> None:
+        """Remove the rows of ``keys`` that are not newer than ``seq``."""
+        for start in range(0, len(keys), _IN_LIST):
+            named = ",".join(map(str, keys[start : start + _IN_LIST]))
+            with _translated(self._uri, self._name):
+                result = self._inner.delete(f"key IN ({named}) AND seq <= {seq}")
+            self._advance(result.version)
+
+    def roll_back(self, version: int) -> None:
+        """Make ``version`` the newest state again: what was committed after it is undone.
+
+        Raises:
+            TableLost: that version is no longer there.
+        """
+        with _translated(self._uri, self._name):
+            self._inner.checkout(version)
+            self._inner.restore()
+            self.version = self._inner.version
+
+    def rewrite(self) -> None:
+        """Copy every live row into new files, so that no file of the newest version still holds
+        a deleted one (compaction alone leaves files with few deletions as they are)."""
+        with _translated(self._uri, self._name):
+            result = self._inner.update(where="true", values_sql={"seq": "seq"})
+        self._advance(result.version)
+
+    def compact(self, keep: timedelta, *, abandoned: bool = False) -> None:
+        """Merge small files and delete the files of versions older than ``keep`` (more than
+        zero); with ``abandoned`` also files that a killed process left behind."""
+        with _translated(self._uri, self._name):
+            self._inner.optimize(cleanup_older_than=keep, delete_unverified=abandoned)
+            self.version = self._inner.version
+
+    def scan(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """Every row, in batches of at most ``rows``, in no particular order."""
+        with _translated(self._uri, self._name):
+            yield from self._inner.search().limit(None).to_batches(rows)
+
+    def _advance(self, version: int) -> None:
+        before, self.version = self.version, version
+        if version != before + 1:
+            raise Overtaken
+
+
+def drop_tables(uri: str, names: Collection[str], prefix: str) -> None:
+    """Drop the tables called ``names`` and all whose name starts with ``prefix``, if any."""
+    with _translated(uri, prefix):
+        db = lancedb.connect(uri)
+        present: list[str] = []
+        page = None
+        while True:
+            listing = db.list_tables(page_token=page)
+            present += listing.tables
+            page = listing.page_token
+            if not page:
+                break
+        for name in present:
+            if name in names or name.startswith(prefix):
+                db.drop_table(name)
+
+
+@contextmanager
+def _translated(uri: str, name: str) -> Iterator[None]:
+    """LanceDB raises RuntimeError, ValueError and OSError; only the text says why."""
+    try:
+        yield
+    except AgentMemError:
+        raise
+    except (RuntimeError, ValueError, OSError) as error:
+        text = str(error)
+        where = f"the LanceDB table {name} in {uri}"
+        if re.search(r"os error 28\b|os error 122\b|No space left", text):
+            raise StoreFullError(
+                f"the disk is full: cannot write {where}; free some space and try again,"
+                " no memory was lost"
+            ) from error
+        if re.search(r"[Ii]ncompatible transaction|[Cc]ommit conflict|[Cc]oncurrent", text):
+            raise Overtaken from error
+        if _UNREACHABLE.search(text):
+            raise StoreError(
+                f"cannot use {where}: {_first_line(text)}; check the address and permissions"
+            ) from error
+        raise TableLost(
+            f"{where} is gone or damaged: {_first_line(text)}; run `agentmem check --repair`,"
+            " which rebuilds it from SQLite"
+        ) from error
+
+
+#: Failures that a rebuild would only repeat: permissions, network, credentials, addresses.
+_UNREACHABLE = re.compile(
+    r"[Pp]ermission denied|os error 13\b|os error 30\b|[Rr]ead-only"
+    r"|Generic (?:S3|GCS|MicrosoftAzure|HTTP)|[Cc]onnection|[Tt]imed? ?out|[Uu]nauthori|Forbidden"
+    r"|[Cc]redential|No object store provider|[Ii]nvalid (?:url|URL)|not supported"
+)
+
+
+def _first_line(text: str) -> str:
+    """What Lance says, without the source file of its own that follows."""
+    return re.sub(r", \S*\.rs:\d+(?::\d+)?.*", "", text.strip(), flags=re.DOTALL)[:300]

@@ -1,0 +1,125 @@
+"""The background drain: on demand, never in the way, never lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem.errors import StoreError
+
+CONFTEST = str(Path(__file__).with_name("conftest.py"))
+
+
+def names() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
+def test_a_short_tail_is_left_alone(author: Any) -> None:
+    lance = author.projection(drain_rows=100)
+    author.add(99)
+    lance.notify(author.store.last_seq())
+    lance.wait()
+    assert lance.seq == 0
+    assert lance.stats()["background_drains"] == 0
+    assert lance.stats()["tail"] == 99
+
+
+def test_a_long_tail_is_drained(author: Any) -> None:
+    lance = author.projection(drain_rows=100)
+    for _ in range(5):
+        author.add(50)
+        lance.notify(author.store.last_seq())
+        lance.wait()
+    assert lance.seq == 200
+    assert lance.stats()["background_drains"] == 2
+    assert "agentmem-drain" not in names()  # nothing waits while nothing is due
+    assert lance.verify() == []
+
+
+def test_a_disabled_projection_drains_only_when_told(author: Any) -> None:
+    lance = author.projection(drain_rows=1, enabled=False)
+    author.add(5)
+    lance.notify(5)
+    lance.wait()
+    assert lance.seq == 0
+    assert lance.drain() == 5
+
+
+def test_an_error_is_kept_until_a_drain_succeeds(author: Any, store_path: Path) -> None:
+    obstacle = store_path / "obstacle"
+    obstacle.write_text("")
+    lance = author.projection(uri=str(obstacle / "db"), drain_rows=10)
+    author.add(10)
+    lance.notify(10)
+    lance.wait()
+    assert "obstacle" in lance.stats()["error"]
+    assert lance.stats()["failures"] == 1
+    author.add(1)
+    lance.notify(11)  # not again for every commit
+    lance.wait()
+    assert lance.stats()["background_drains"] == 1
+    with pytest.raises(StoreError, match="obstacle"):
+        lance.drain()
+    obstacle.unlink()
+    assert lance.drain() == 11
+    assert lance.stats()["error"] is None
+
+
+def test_after_a_reset_the_tail_counts_from_its_start(author: Any) -> None:
+    lance = author.projection(drain_rows=10)
+    lance.notify(1_000_000)
+    lance.wait()
+    author.add(10)
+    lance.notify(10)
+    lance.wait()
+    assert lance.seq == 10
+
+
+def test_closing_stops_a_drain_at_its_next_batch(author: Any) -> None:
+    lance = author.projection(drain_rows=10, batch_rows=1)
+    author.add(400)
+    lance.notify(400)
+    begin = time.monotonic()
+    lance.close()
+    assert time.monotonic() - begin < 5  # the whole of it would take ten times as long
+    assert lance.seq < 400
+    assert "agentmem-drain" not in names()
+    again = author.projection()
+    assert again.drain() == 400
+    assert again.verify() == []
+
+
+@pytest.mark.parametrize("ending", ["", "raise SystemExit(3)", "del lance, author"])
+def test_a_program_ends_while_it_drains(author: Any, store_path: Path, ending: str) -> None:
+    program = f"""
+import sys
+from runpy import run_path
+author = run_path(sys.argv[1])["Author"](sys.argv[2])
+lance = author.projection(drain_rows=10, batch_rows=1)
+author.add(1000)
+lance.notify(1000)
+while lance.seq < 3:
+    pass
+{ending}
+"""
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, CONFTEST, str(store_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == (3 if "3" in ending else 0), done.stderr
+    assert done.stderr == ""
+    assert time.monotonic() - begin < 20
+    lance = author.projection()
+    assert 3 <= lance.seq < 1000
+    assert lance.drain() == 1000
+    assert lance.verify() == []
