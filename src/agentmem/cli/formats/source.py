@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 import zlib
@@ -43,18 +44,23 @@ class Source:
         self._spool: IO[bytes] | None = None
         self._path = path
         if path == "-":
-            # Standard input cannot be read twice, so it is kept in a file first.
-            self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-            shutil.copyfileobj(sys.stdin.buffer, self._spool)
-            self.size = self._spool.tell()
-        else:
-            try:
-                self.size = os.stat(path).st_size
-                with open(path, "rb"):
-                    pass
-            except OSError as error:
-                reason = error.strerror or error
-                raise FormatError(f"cannot read {path}: {reason}; name a readable file") from None
+            self._keep(sys.stdin.buffer)
+            return
+        try:
+            with open(path, "rb") as stream:
+                status = os.fstat(stream.fileno())
+                self.size = status.st_size
+                if not stat.S_ISREG(status.st_mode):
+                    self._keep(stream)
+        except OSError as error:
+            reason = error.strerror or error
+            raise FormatError(f"cannot read {path}: {reason}; name a readable file") from None
+
+    def _keep(self, stream: IO[bytes]) -> None:
+        """Copy what cannot be read twice (standard input, a pipe) into a temporary file."""
+        self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        shutil.copyfileobj(stream, self._spool)
+        self.size = self._spool.tell()
 
     @property
     def position(self) -> int:

@@ -1,0 +1,1 @@
+"""The commands, one module per family; ``cli.app`` loads each when it is needed."""

@@ -1,0 +1,134 @@
+"""Entries of a file into a store, in batches that are all there or not at all."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from agentmem.cli.formats.entry import Entry, FormatError, Item
+from agentmem.errors import AgentMemError, ConflictError, InvalidInputError
+
+if TYPE_CHECKING:
+    from agentmem import Memory
+    from agentmem.cli.options import ScopeIds
+
+__all__ = ["Report", "import_entries", "plain_vectors"]
+
+#: How ``add_batch`` begins a message about one of its items.
+_ITEM = re.compile(r"items\[(\d+)\]( content)?:? ?")
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the entries of a file."""
+
+    read: int = 0
+    added: int = 0
+    known: int = 0  # were there already, by id, key or text
+    empty: int = 0  # turns without text
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Memories per second, those that were known included."""
+        return (self.added + self.known) / self.seconds if self.seconds else 0.0
+
+
+def import_entries(
+    memory: Memory,
+    entries: Iterable[Entry],
+    *,
+    name: str,
+    scope: ScopeIds,
+    batch_size: int = 1000,
+    dedupe: bool = False,
+    done: Callable[[Report], None] = lambda report: None,
+) -> Report:
+    """Add the entries of the file ``name``; what an entry says goes before ``scope``.
+
+    Raises:
+        FormatError: the file or an entry cannot be accepted; the batches before are stored, and
+            the message says how many memories that are.
+        AgentMemError: the store, the model; with the same addition.
+    """
+    report = Report()
+    begun = time.perf_counter()
+    remaining = iter(entries)
+    try:
+        while batch := list(islice(remaining, batch_size)):
+            _add(memory, batch, name, scope, dedupe, report)
+            report.seconds = time.perf_counter() - begun
+            done(report)
+    except AgentMemError as error:
+        error.args = (f"{error}{_so_far(report)}",)
+        raise
+    report.seconds = time.perf_counter() - begun
+    return report
+
+
+def _add(
+    memory: Memory,
+    batch: list[Entry],
+    name: str,
+    scope: ScopeIds,
+    dedupe: bool,
+    report: Report,
+) -> None:
+    full = [entry for entry in batch if entry.item is not None]
+    items = list(plain_vectors(entry.item for entry in full if entry.item is not None))
+    if items:
+        try:
+            results = memory.add_batch(items, dedupe=dedupe, **scope)["results"]
+        except (InvalidInputError, ConflictError) as error:
+            raise _located(error, full, name) from None
+        added = sum(result["event"] == "ADD" for result in results)
+        report.added += added
+        report.known += len(results) - added
+    report.read += len(batch)
+    report.empty += len(batch) - len(full)
+
+
+def plain_vectors(items: Iterable[Item]) -> Iterator[Item]:
+    """Items with their vectors as arrays.  A vector that a model made is left out: this store's
+    model makes its own, the same if it is the same model."""
+    for item in items:
+        vector: dict[str, Any] | None = item.get("vector")
+        if vector is None:
+            yield item
+            continue
+        rest = {key: value for key, value in item.items() if key != "vector"}
+        if vector.get("source") == "caller":
+            rest["vector"] = _array(vector)
+        yield rest
+
+
+def _array(vector: dict[str, Any]) -> Any:
+    if vector["dtype"] == "list":
+        return vector["data"]
+    import numpy as np
+
+    return np.frombuffer(vector["data"], dtype=np.dtype(vector["dtype"]).newbyteorder("<"))
+
+
+def _located(error: AgentMemError, entries: list[Entry], name: str) -> AgentMemError:
+    """The error of ``add_batch`` with the place in the file instead of the item's number."""
+    found = _ITEM.match(str(error))
+    if found is None:
+        span = f"between {entries[0].where} and {entries[-1].where}"
+        message = f"{name}, {span}: {error}"
+    else:
+        message = f"{name}, {entries[int(found[1])].where}: {str(error)[found.end() :]}"
+    return ConflictError(message) if isinstance(error, ConflictError) else FormatError(message)
+
+
+def _so_far(report: Report) -> str:
+    if not report.added:
+        return "; nothing was stored"
+    number = "1 memory was" if report.added == 1 else f"{report.added:,} memories were"
+    return f"; {number} stored before it, and importing again adds only the rest" * bool(
+        report.added
+    )

@@ -1,0 +1,87 @@
+"""Opening the store of the running command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentmem.cli.options import settings
+from agentmem.errors import StorePathError
+
+if TYPE_CHECKING:
+    from agentmem import Memory
+    from agentmem.engine import Engine
+
+__all__ = ["open_engine", "open_store", "require_store"]
+
+
+def open_store(*, embeds: bool = False, must_exist: bool = False) -> Memory:
+    """The Memory of the running command; use it as a context manager.
+
+    ``embeds`` says that the command will need the model: it is fetched first, with a bar.
+    ``must_exist`` is for commands that only read: a misspelt path is no new store.
+
+    Raises:
+        StorePathError: there must be a store and there is none.
+        AgentMemError: as ``Memory``.
+    """
+    path = settings().path
+    if must_exist:
+        require_store(path)
+    name = _embedder(path)
+    if embeds:
+        from agentmem.cli.fetching import ready
+
+        ready(name)
+    from agentmem import Memory
+
+    return Memory(path, embedder=name)
+
+
+@contextmanager
+def open_engine() -> Iterator[Engine]:
+    """The engine below a Memory, for a command that reads what Memory does not show."""
+    from agentmem.config import Config
+    from agentmem.engine import Engine
+
+    path = settings().path
+    require_store(path)
+    with closing(Engine(path, _embedder(path), Config())) as engine:
+        yield engine
+
+
+def require_store(path: Path) -> None:
+    """
+    Raises:
+        StorePathError: there is no store.
+    """
+    if not path.exists() or (path.is_dir() and not _has_store(path)):
+        raise StorePathError(
+            f"there is no store at {path}; add or import something, or name another with --store"
+        )
+
+
+def _has_store(path: Path) -> bool:
+    from agentmem.store.connection import DATABASE_NAME
+
+    return (path / DATABASE_NAME).is_file()
+
+
+def _embedder(path: Path) -> str:
+    """The embedder asked for; else the builtin one that made the store; else the default."""
+    from agentmem.models import names, resolve
+
+    given = settings().embedder_name
+    if given:
+        return given
+    if _has_store(path):
+        from agentmem.store import Store
+
+        with closing(Store(path)) as store, store.read() as snapshot:
+            model_id = snapshot.model_id
+        for name in names():
+            if resolve(name).model_id == model_id:
+                return name
+    return names()[0]

@@ -1,0 +1,148 @@
+"""``agentmem export``, and the way back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from agentmem import Memory
+
+ID = "00000000-0000-7000-8000-000000000001"
+DIM = 256
+
+
+@pytest.fixture
+def filled(environment: Path) -> np.ndarray:
+    """Three memories; the last with a vector of its own, which is returned."""
+    own = np.linspace(-1, 1, DIM, dtype=np.float32)
+    own /= np.linalg.norm(own)
+    with Memory(environment, embedder="static", user_id="alice") as memory:
+        memory.add_batch(
+            [
+                {
+                    "content": 'Likes tea, "really"\nand the café',
+                    "id": ID,
+                    "run_id": "r",
+                    "actor_id": "Ana",
+                    "role": "user",
+                    "memory_type": "factual",
+                    "level": 3,
+                    "importance": 0.25,
+                    "timestamp": "2024-03-09T14:00:00.123456+01:00",
+                    "expiration_date": "2099-01-01",
+                    "idempotency_key": "k1",
+                    "metadata": {"n": 1, "deep": {"x": [None, 1.5, True]}},
+                },
+                {"content": "Plays the cello", "level": "high"},
+                {"content": "Has a vector", "vector": own},
+            ]
+        )
+        memory.update(ID, "Likes rooibos")
+    return own
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_everything_but_the_time_of_writing_survives_the_way_there_and_back(
+    run, filled, tmp_path
+) -> None:
+    run("export", tmp_path / "a.jsonl", "--user", "alice")
+    run("--store", tmp_path / "copy", "import", tmp_path / "a.jsonl")
+    run("--store", tmp_path / "copy", "export", tmp_path / "b.jsonl", "--unscoped")
+    before, after = lines(tmp_path / "a.jsonl"), lines(tmp_path / "b.jsonl")
+    for line in (*before, *after):
+        assert line.pop("created_at")
+        assert line.pop("updated_at")
+    assert len(before) == 3
+    assert after == before
+    again = json.loads(
+        run("--store", tmp_path / "copy", "import", tmp_path / "a.jsonl", "--json").stdout
+    )
+    assert (again["added"], again["known"]) == (0, 3)
+
+
+def test_vectors_are_exported_bit_for_bit(run, environment, filled, tmp_path) -> None:
+    run("export", tmp_path / "a.jsonl", "--unscoped")
+    vectors = [line["vector"] for line in lines(tmp_path / "a.jsonl")]
+    kinds = [(vector["source"], vector["dtype"]) for vector in vectors]
+    assert kinds == [("model", "float16"), ("model", "float16"), ("caller", "float32")]
+    decoded = [np.frombuffer(base64.b64decode(v["data"]), dtype=v["dtype"]) for v in vectors]
+    import apsw
+
+    stored = apsw.Connection(str(environment / "agentmem.db")).execute(
+        "SELECT vector FROM vectors ORDER BY key"
+    )
+    assert [vector.tobytes() for vector in decoded] == [row[0] for row in stored]
+    assert np.allclose(decoded[2], filled, atol=1e-7)
+
+
+def test_history_is_exported_on_request(run, filled, tmp_path) -> None:
+    run("export", tmp_path / "a.jsonl", "--unscoped", "--history", "--no-vectors")
+    first = next(line for line in lines(tmp_path / "a.jsonl") if line["id"] == ID)
+    assert [event["event"] for event in first["history"]] == ["ADD", "UPDATE"]
+    assert "vector" not in first
+
+
+def test_parquet_has_typed_columns(run, filled, tmp_path) -> None:
+    shown = run("export", tmp_path / "a.parquet", "--unscoped", "--history").stdout
+    assert shown.startswith("parquet: wrote 3 memories")
+    table = pq.read_table(tmp_path / "a.parquet")
+    rows = {row["memory"]: row for row in table.to_pylist()}
+    row = rows["Likes rooibos"]
+    assert row["id"] == ID
+    assert row["timestamp"].isoformat() == "2024-03-09T13:00:00.123456+00:00"
+    assert json.loads(row["metadata"]) == {"n": 1, "deep": {"x": [None, 1.5, True]}}
+    assert [rows[name]["level"] for name in rows] == ["3", "high", None]
+    assert len(json.loads(row["history"])) == 2
+    assert np.allclose(rows["Has a vector"]["vector"], filled, atol=1e-7)
+    assert table.schema.field("vector").type.list_size == DIM
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "none.parquet"])
+def test_an_export_of_nothing_is_an_empty_file(run, run_json, filled, tmp_path, name) -> None:
+    assert run_json("export", tmp_path / name, "--user", "nobody")["written"] == 0
+    rows = (
+        pq.read_table(tmp_path / name).num_rows
+        if "parquet" in name
+        else len(lines(tmp_path / name))
+    )
+    assert rows == 0
+
+
+def test_scope_and_filter_choose(run, filled) -> None:
+    result = run("export", "--user", "alice", "--filter", '{"level": "high"}', "--no-vectors")
+    assert [json.loads(line)["memory"] for line in result.stdout.splitlines()] == [
+        "Plays the cello"
+    ]
+    assert "wrote 1 memories to standard output" in result.stderr
+
+
+def test_an_older_file_is_kept_unless_forced(run, filled, tmp_path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("precious")
+    assert "--force" in run("export", path, "--unscoped", code=2).stderr
+    assert path.read_text() == "precious"
+    run("export", path, "--unscoped", "--force")
+    assert len(lines(path)) == 3
+
+
+def test_a_failed_export_leaves_no_file(run, filled, tmp_path) -> None:
+    run("export", tmp_path / "a.jsonl", "--unscoped", "--filter", '{"x": {"near": 1}}', code=2)
+    run("export", tmp_path / "absent" / "a.jsonl", "--unscoped", code=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_an_export_of_many_pages_is_complete(run, environment, tmp_path) -> None:
+    with Memory(environment, embedder="static", user_id="alice") as memory:
+        memory.add_batch([f"fact number {i}" for i in range(2500)])
+    run("export", tmp_path / "a.jsonl", "--user", "alice", "--no-vectors")
+    assert [line["memory"] for line in lines(tmp_path / "a.jsonl")] == [
+        f"fact number {i}" for i in range(2500)
+    ]
