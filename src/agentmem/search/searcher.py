@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agentmem.errors import ModelMismatchError, ScopeError
+from agentmem.errors import ScopeError
 from agentmem.inputs import require_scope
 from agentmem.ports import StaleSnapshot
-from agentmem.search.query import Queries, check_options, prepare
+from agentmem.search.query import check_options, prepare
 from agentmem.types import PartitionKey
 
 if TYPE_CHECKING:
@@ -71,13 +71,9 @@ class Searcher:
         Raises:
             ScopeError: neither a scope nor ``unscoped``, or both.
             InvalidInputError, LimitError, VectorError: see ``query``.
-            ModelMismatchError: the stored vectors are of another model by now.
+            ModelMismatchError: another process has moved the store to another model.
         """
-        if not unscoped:
-            require_scope(scope)
-        elif scope:
-            given = ", ".join(f"{name}={value!r}" for name, value in scope.given().items())
-            raise ScopeError(f"unscoped=True searches every scope, and {given} was given; drop one")
+        partition = _partition(scope, unscoped)
         check_options(mode, top_k, threshold, self._limits)
         asked = prepare(
             queries,
@@ -89,10 +85,8 @@ class Searcher:
         )
         if not asked.n:
             return []
-        partition = PartitionKey.of(scope)
 
         def attempt(snapshot: Snapshot, private: bool) -> list[list[tuple[Record, Hit]]]:
-            self._check_model(snapshot, asked)
             allowed = None if where is None else snapshot.matching_keys(partition, where)
             ranked = self._index.search(
                 snapshot,
@@ -127,13 +121,14 @@ class Searcher:
         with self._store.read() as snapshot:
             return attempt(snapshot, True)
 
-    def _check_model(self, snapshot: Snapshot, asked: Queries) -> None:
-        stored = snapshot.model_id
-        if asked.vectors is not None and stored and stored != self._embedder.model_id:
-            raise ModelMismatchError(
-                f"the store now holds vectors of model {stored}, and this Memory embeds with"
-                f" {self._embedder.model_id}; close it and open it with the store's embedder"
-            )
+
+def _partition(scope: Scope, unscoped: bool) -> PartitionKey:
+    if not unscoped:
+        require_scope(scope)
+    elif scope:
+        given = ", ".join(f"{name}={value!r}" for name, value in scope.given().items())
+        raise ScopeError(f"unscoped=True searches every scope, and {given} was given; drop one")
+    return PartitionKey.of(scope)
 
 
 def _fetch(snapshot: Snapshot, ranked: list[list[Hit]]) -> list[list[tuple[Record, Hit]]]:

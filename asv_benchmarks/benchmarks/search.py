@@ -1,0 +1,149 @@
+"""Searches a second in one scope, and how that compares with NumPy and Python alone."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from . import common
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOP_K = 10
+SECONDS = 1.0  # of each measurement
+
+
+def rate(search: Callable[[int], object]) -> float:
+    """Calls a second; ``search(i)`` is warm before the clock starts."""
+    for i in range(20):
+        search(i)
+    calls = 0
+    begin = time.perf_counter()
+    while (passed := time.perf_counter() - begin) < SECONDS:
+        for i in range(calls, calls + 20):
+            search(i)
+        calls += 20
+    return calls / passed
+
+
+class PlainPython:
+    """The same hybrid formula with NumPy for the vectors and postings prepared in Python.
+
+    Each term's contribution to each document is computed beforehand, so that a search only adds
+    arrays; rows are dictionaries in memory and there is no store to keep up with.
+    """
+
+    def __init__(self, texts: list[str], vectors: Any, k1: float = 0.9, b: float = 0.4) -> None:
+        import numpy as np
+        import Stemmer
+
+        self._stem = Stemmer.Stemmer("english").stemWord
+        self._matrix = vectors
+        self._rows = [{"id": str(i), "memory": text} for i, text in enumerate(texts)]
+        bags = [Counter(self._terms(text)) for text in texts]
+        mean = sum(bag.total() for bag in bags) / len(bags)
+        postings: dict[str, list[tuple[int, float]]] = {}
+        for i, bag in enumerate(bags):
+            norm = k1 * (1 - b + b * bag.total() / mean)
+            for term, count in bag.items():
+                postings.setdefault(term, []).append((i, count / (count + norm)))
+        self._postings = {}
+        for term, found in postings.items():
+            idf = np.log1p((len(texts) - len(found) + 0.5) / (len(found) + 0.5))
+            ids, weights = zip(*found, strict=True)
+            self._postings[term] = (np.array(ids), idf * np.array(weights, np.float32), idf)
+
+    def _terms(self, text: str) -> list[str]:
+        return [self._stem(word) for word in re.findall(r"\w+", text.lower())]
+
+    def search(self, text: str, vector: Any) -> list[dict[str, Any]]:
+        import numpy as np
+
+        words = np.zeros(len(self._rows), np.float32)
+        bound = 0.0
+        for term in self._terms(text):
+            if term in self._postings:
+                ids, weights, idf = self._postings[term]
+                words[ids] += weights
+                bound += idf
+        scores = 0.4 * (self._matrix @ vector)
+        if bound:
+            scores += 0.6 / bound * words
+        best = np.argpartition(-scores, TOP_K)[:TOP_K]
+        best = best[np.argsort(-scores[best])]
+        return [{**self._rows[i], "score": float(scores[i])} for i in best]
+
+
+class Scope(common.TemporaryStore):
+    """One user's memories, static embeddings, one thread."""
+
+    params = (1_000, 10_000)
+    param_names = ("memories",)
+
+    def setup(self, memories: int) -> None:
+        memory = self.open("static")
+        self.texts = common.texts(memories)
+        memory.add_batch(self.texts)
+        embedder = memory._engine.embedder
+        asked = common.questions()
+        self.asked = [asked[i % len(asked)] for i in range(20)]
+        self.vectors = embedder.embed_queries(self.asked)
+        self.memory = memory
+
+    def _text(self, i: int) -> object:
+        return self.memory.search(self.asked[i % 20], top_k=TOP_K)
+
+    def _given(self, i: int) -> object:
+        return self.memory.search(self.asked[i % 20], top_k=TOP_K, vector=self.vectors[i % 20])
+
+    def track_text(self, memories: int) -> float:
+        return rate(self._text)
+
+    def track_vector_given(self, memories: int) -> float:
+        return rate(self._given)
+
+    def track_keyword(self, memories: int) -> float:
+        return rate(lambda i: self.memory.search(self.asked[i % 20], mode="keyword"))
+
+    def track_against_plain_python(self, memories: int) -> float:
+        """Vector given, over the same in NumPy and Python, in one run."""
+        plain = PlainPython(self.texts, self.memory._engine.embedder.embed(self.texts))
+        theirs = rate(lambda i: plain.search(self.asked[i % 20], self.vectors[i % 20]))
+        return rate(self._given) / theirs
+
+    def track_p99(self, memories: int) -> float:
+        """Milliseconds, vector given."""
+        for i in range(50):
+            self._given(i)
+        times = []
+        for i in range(2_000):
+            begin = time.perf_counter()
+            self._given(i)
+            times.append(time.perf_counter() - begin)
+        return 1e3 * sorted(times)[int(0.99 * len(times))]
+
+    track_text.unit = "searches/s"  # type: ignore[attr-defined]
+    track_vector_given.unit = "searches/s"  # type: ignore[attr-defined]
+    track_keyword.unit = "searches/s"  # type: ignore[attr-defined]
+    track_against_plain_python.unit = "ratio"  # type: ignore[attr-defined]
+    track_p99.unit = "ms"  # type: ignore[attr-defined]
+
+
+class FirstSearch(common.TemporaryStore):
+    """A partition is read from the store when it is first asked for."""
+
+    params = (1_000, 10_000)
+    param_names = ("memories",)
+
+    def setup(self, memories: int) -> None:
+        memory = self.open("static")
+        memory.add_batch(common.texts(memories))
+        self.memory = memory
+        self.vector = memory._engine.embedder.embed_queries(["Lisbon"])[0]
+
+    def time_first_search(self, memories: int) -> None:
+        self.memory._engine.index.clear()
+        self.memory.search("Lisbon", vector=self.vector)
