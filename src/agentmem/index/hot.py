@@ -250,6 +250,9 @@ class HotIndex:
                     partitions, since = self._partitions, self._seq
                     if life != self._life or end <= since:
                         return
+                    if not partitions and not self._loading:
+                        self._seq = end
+                        return
                     if end - since > _LONG_TAIL and end - since > self._rows():
                         self._forget()
                         self._seq = end
