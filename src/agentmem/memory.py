@@ -418,7 +418,7 @@ class Memory:
         return self._engine.search(
             queries,
             scope=scope,
-            filters=filters,
+            given=filters,
             top_k=top_k,
             threshold=threshold,
             mode=mode,

@@ -169,6 +169,15 @@ class Snapshot(Protocol):
         """What changed after event ``since``; with ``limit``, at most that many events."""
         ...
 
+    # -- another model (see ``write.moving``)
+    def reembed_pending(self, after: int, limit: int) -> list[tuple[int, int, str]]:
+        """``(key, seq, content)`` of memories beyond key ``after`` without a next vector."""
+        ...
+
+    def reembed_remaining(self) -> int:
+        """How many memories still lack a vector of the next model."""
+        ...
+
     def stats(self) -> dict[str, Any]: ...
 
 
@@ -236,6 +245,22 @@ class WriteTransaction(Protocol):
         ...
 
     def put_meta(self, name: str, value: str | None) -> None: ...
+
+    # -- another model (see ``write.moving``)
+    def begin_reembed(self, model_id: str, dim: int) -> None:
+        """Start moving the vectors to another model, or resume that move."""
+        ...
+
+    def put_next_vectors(
+        self, rows: Sequence[tuple[int, int]], vectors: NDArray[np.float32]
+    ) -> int:
+        """Next vectors of ``(key, seq)`` rows; rows changed since are left out.  Returns how
+        many were taken."""
+        ...
+
+    def finish_reembed(self) -> None:
+        """Make the next vectors the vectors, under a new epoch."""
+        ...
 
 
 class Store(Protocol):
@@ -331,6 +356,11 @@ class HotIndex(Protocol):
 
 class Projection(Protocol):
     """A LanceDB table that follows the log."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything of it on disk, sound or not."""
+        ...
 
     def drain(self, *, progress: Progress | None = None) -> int:
         """Apply the log's tail; returns the seq reached.  One drainer at a time across

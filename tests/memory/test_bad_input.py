@@ -171,7 +171,7 @@ BAD_CALLS: dict[str, tuple[Callable[[Memory], object], type[Exception], str]] = 
         ScopeError,
         "unscoped",
     ),
-    "empty query": (lambda m: m.search("", user_id="u"), InvalidInputError, "empty"),
+    "empty query": (lambda m: m.search("", user_id="u"), InvalidInputError, "the query is"),
     "surrogate query": (lambda m: m.search("\udfff", user_id="u"), InvalidInputError, "surrogate"),
     "mode": (lambda m: m.search("x", user_id="u", mode="fuzzy"), InvalidInputError, "fuzzy"),
     "top_k of 0": (lambda m: m.search("x", user_id="u", top_k=0), InvalidInputError, "top_k"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["begin", "drop", "finish", "forget", "pending", "put", "target"]
+__all__ = ["begin", "drop", "finish", "forget", "pending", "put", "remaining", "target"]
 
 _SET = (
     "INSERT INTO meta(name, value) VALUES (?, ?)"
@@ -65,6 +65,15 @@ def pending(connection: Connection, after: int, limit: int) -> list[tuple[int, i
         " ORDER BY m.key LIMIT ?",
         (after, limit),
     )
+
+
+def remaining(connection: Connection) -> int:
+    """How many memories still lack a next vector."""
+    found: int = connection.value(
+        "SELECT count(*) FROM memories m"
+        " WHERE NOT EXISTS (SELECT 1 FROM vectors_next n WHERE n.key = m.key)"
+    )
+    return found
 
 
 def put(

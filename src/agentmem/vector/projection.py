@@ -58,6 +58,11 @@ class LanceProjection:
         self._closed = False
 
     @property
+    def exists(self) -> bool:
+        """Whether there is anything of it on disk, sound or not."""
+        return self._place.load() is not None or self._place.stray()
+
+    @property
     def seq(self) -> int:
         """The last event applied, without importing lancedb; 0 when there is no table."""
         mark = self._place.load()

@@ -44,9 +44,9 @@ class Writer:
         store: Store,
         embedder: Embedder,
         analyzer: Analyzer,
-        committed: Callable[[], None],
+        committed: Callable[[int], None],
     ) -> None:
-        """``committed`` is called after each commit, with no lock held."""
+        """``committed(seq)`` is called after each commit with its last event, no lock held."""
         self._store = store
         self._embedder = embedder
         self._analyzer = analyzer
@@ -80,7 +80,8 @@ class Writer:
                     memories = [drafts.memories[i] for i in missing]
                     tx.insert(memories, prepared.vectors, prepared.sources, prepared.terms)
                 stored = tx.view.records([key for key in settled if key is not None and key > 0])
-            self._committed()
+                seq = tx.view.seq
+            self._committed(seq)
             return _added(drafts, settled, stored)
 
     def _prepare_add(self, drafts: Drafts, dedupe: bool) -> _Prepared:
@@ -170,7 +171,8 @@ class Writer:
                     prepared.terms,
                     actor_id=actor_id,
                 )
-        self._committed()
+            seq = tx.view.seq
+        self._committed(seq)
         return [
             _result(new, "UPDATE") | {"previous_memory": old.content}
             for old, new in zip(now, after, strict=True)
@@ -195,7 +197,8 @@ class Writer:
             stored = tx.view.by_ids([one for one in raw if one is not None])
             records = [_one(stored, one, public) for one, public in zip(raw, ids, strict=True)]
             tx.delete(list(dict.fromkeys(r.key for r in records)), actor_id=actor_id)
-        self._committed()
+            seq = tx.view.seq
+        self._committed(seq)
         return [_result(record, "DELETE") for record in records]
 
     def delete_matching(
@@ -206,7 +209,8 @@ class Writer:
             keys = tx.view.matching_keys(partition, where).tolist()
             if keys:
                 tx.delete(keys, actor_id=actor_id)
-        self._committed()
+            seq = tx.view.seq
+        self._committed(seq)
         return len(keys)
 
     # -- purge ----------------------------------------------------------------------------
@@ -222,7 +226,9 @@ class Writer:
             for one, public in zip(raw, ids, strict=True):
                 if one is None or not tx.purge([one]):
                     raise _not_found(public)
-        return self._erased(len(raw))
+            seq = tx.view.seq
+        self._erased(seq)
+        return len(raw)
 
     def purge_scope(self, scope: Scope) -> int:
         """Erase every memory of a scope and its history; returns how many."""
@@ -230,12 +236,13 @@ class Writer:
             ids = tx.ids_of(scope)
             if ids:
                 tx.purge(ids)
-        return self._erased(len(ids))
+            seq = tx.view.seq
+        self._erased(seq)
+        return len(ids)
 
-    def _erased(self, count: int) -> int:
+    def _erased(self, seq: int) -> None:
         self._store.scrub()
-        self._committed()
-        return count
+        self._committed(seq)
 
 
 def _known_vectors(

@@ -1,0 +1,400 @@
+"""The composition root: the only place where the concrete parts meet.
+
+Parts are built on first use, so that opening a store loads neither NumPy nor a model.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from agentmem.errors import ClosedError, StorePathError
+from agentmem.index.recipe import RECIPE
+from agentmem.store import Store, filters
+from agentmem.times import now_micros
+from agentmem.types import PartitionKey, Scope, SearchMode
+
+if TYPE_CHECKING:
+    from agentmem.config import Config
+    from agentmem.index.analyzer import EnglishAnalyzer
+    from agentmem.index.hot import HotIndex
+    from agentmem.ports import Embedder, Filter, Progress
+    from agentmem.search.reading import Reader
+    from agentmem.search.searcher import Searcher
+    from agentmem.vector.projection import LanceProjection
+    from agentmem.write.writer import Writer
+
+__all__ = ["Engine", "migrate", "reembed"]
+
+_T = TypeVar("_T")
+
+
+class _Part(Generic[_T]):
+    """An attribute of the engine that is built once, on first use, by one thread."""
+
+    def __init__(self, build: Callable[[Engine], _T]) -> None:
+        self._build = build
+        self._name = build.__name__
+        self.__doc__ = build.__doc__
+
+    def __get__(self, engine: Engine, owner: type[Engine]) -> _T:
+        engine.check_usable()
+        parts = engine.parts
+        if self._name not in parts:
+            with engine.lock:
+                engine.check_usable()
+                if self._name not in parts:
+                    parts[self._name] = self._build(engine)
+        made: _T = parts[self._name]
+        return made
+
+
+class Engine:
+    """One open store and everything that works on it.  Any thread may call."""
+
+    def __init__(self, path: str | os.PathLike[str], embedder: Any, config: Config) -> None:
+        """See ``Memory``."""
+        self.config = config
+        self.lock = threading.RLock()
+        self.parts: dict[str, Any] = {}
+        self._closed = False
+        self._pid = os.getpid()
+        self._model = _Model(embedder, config)
+        self._temporary = os.fspath(path) == ":memory:"
+        self.path = Path(tempfile.mkdtemp(prefix="agentmem-") if self._temporary else path)
+        try:
+            self.store = Store(
+                self.path,
+                config.store,
+                model_id=self._model.model_id,
+                dim=self._model.dim,
+                analyzer=RECIPE,
+            )
+        except BaseException:
+            self._remove_temporary()
+            raise
+
+    @property
+    def embedder_name(self) -> str:
+        return self._model.name
+
+    # -- parts ----------------------------------------------------------------------------
+
+    @_Part
+    def embedder(self) -> Embedder:
+        return self._model.load()
+
+    @_Part
+    def analyzer(self) -> EnglishAnalyzer:
+        from agentmem.index.analyzer import EnglishAnalyzer
+
+        return EnglishAnalyzer()
+
+    @_Part
+    def index(self) -> HotIndex:
+        from agentmem.index.hot import HotIndex
+
+        return HotIndex(self.config.ranking, self.config.index)
+
+    @_Part
+    def projection(self) -> LanceProjection:
+        from agentmem.vector.projection import LanceProjection
+
+        return LanceProjection(self.path, self.store, self.config.projection)
+
+    @_Part
+    def writer(self) -> Writer:
+        from agentmem.write.writer import Writer
+
+        return Writer(self.store, self.embedder, self.analyzer, self._committed)
+
+    @_Part
+    def searcher(self) -> Searcher:
+        from agentmem.search.searcher import Searcher
+
+        return Searcher(self.store, self.embedder, self.analyzer, self.index, self.config)
+
+    @_Part
+    def reader(self) -> Reader:
+        from agentmem.search.reading import Reader
+
+        return Reader(self.store)
+
+    # -- writing --------------------------------------------------------------------------
+
+    def add(
+        self,
+        items: Iterable[object],
+        defaults: Mapping[str, Any],
+        vectors: object,
+        *,
+        scope: Scope,
+        dedupe: bool = False,
+    ) -> list[dict[str, Any]]:
+        writer = self.writer
+        from agentmem.write.drafts import read_items
+
+        drafts = read_items(
+            items,
+            defaults,
+            vectors,
+            scope=scope,
+            limits=self.config.limits,
+            dim=self._model.dim,
+        )
+        return writer.add(drafts, dedupe=dedupe)
+
+    def update(self, items: Iterable[object], *, actor_id: str | None) -> list[dict[str, Any]]:
+        writer = self.writer
+        from agentmem.write.changes import read_edits
+
+        edits = read_edits(items, limits=self.config.limits, dim=self._model.dim)
+        return writer.update(edits, actor_id=actor_id)
+
+    def delete(self, ids: Sequence[str], *, actor_id: str | None) -> list[dict[str, Any]]:
+        return self.writer.delete(ids, actor_id=actor_id)
+
+    def delete_all(self, scope: Scope, *, actor_id: str | None) -> int:
+        where = self.where(scope, None, show_expired=True)
+        return self.writer.delete_matching(PartitionKey.of(scope), where, actor_id=actor_id)
+
+    def purge_ids(self, ids: Sequence[str]) -> int:
+        return self._erase(lambda: self.writer.purge_ids(ids))
+
+    def purge_scope(self, scope: Scope) -> int:
+        return self._erase(lambda: self.writer.purge_scope(scope))
+
+    def _erase(self, erase: Callable[[], int]) -> int:
+        count = erase()
+        self.index.clear()
+        if self.projection.exists:
+            self.projection.purge()
+        return count
+
+    def reset(self) -> int:
+        count = self.count(Scope(), None, show_expired=True)
+        self.store.reset()
+        self.index.clear()
+        if self.projection.exists:
+            self.projection.rebuild()
+        return count
+
+    def _committed(self, seq: int) -> None:
+        self.projection.notify(seq)
+
+    # -- reading --------------------------------------------------------------------------
+
+    def where(self, scope: Scope, given: Mapping[str, Any] | None, *, show_expired: bool) -> Filter:
+        """The filter of a scope, the caller's filters and, unless shown, of what has expired."""
+        parts = [filters.in_scope(scope)]
+        if not show_expired:
+            parts.append(filters.not_expired(now_micros()))
+        if given is not None:
+            parts.append(filters.parse(given, self.config.limits))
+        return filters.all_of(*parts)
+
+    def search(
+        self,
+        queries: Sequence[str | None],
+        *,
+        scope: Scope,
+        given: Mapping[str, Any] | None,
+        top_k: int,
+        threshold: float | None,
+        mode: SearchMode,
+        explain: bool,
+        vectors: Any,
+        show_expired: bool,
+    ) -> list[dict[str, list[dict[str, Any]]]]:
+        searcher = self.searcher
+        from agentmem.search.results import result_of
+
+        limits = self.config.limits
+        answers = searcher.search_batch(
+            queries,
+            scope=scope,
+            where=None if given is None else filters.parse(given, limits),
+            top_k=top_k,
+            threshold=threshold,
+            mode=mode,
+            explain=explain,
+            vectors=vectors,
+            now=None if show_expired else now_micros(),
+            unscoped=not scope,
+        )
+        return [{"results": [result_of(record, hit) for record, hit in hits]} for hits in answers]
+
+    def get(self, ids: Sequence[object], *, show_expired: bool) -> list[dict[str, Any] | None]:
+        return self.reader.get(ids, None if show_expired else now_micros())
+
+    def page(
+        self,
+        scope: Scope,
+        given: Mapping[str, Any] | None,
+        *,
+        order: str,
+        limit: int,
+        cursor: str | None,
+        show_expired: bool,
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        where = self.where(scope, given, show_expired=show_expired)
+        return self.reader.page(where, order=order, limit=limit, cursor=cursor)
+
+    def count(self, scope: Scope, given: Mapping[str, Any] | None, *, show_expired: bool) -> int:
+        return self.reader.count(self.where(scope, given, show_expired=show_expired))
+
+    def history(self, memory_id: object) -> list[dict[str, Any]]:
+        return self.reader.history(memory_id)
+
+    # -- upkeep ---------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Bring every projection to where the log is now."""
+        self.check_usable()
+        if self.config.projection.enabled:
+            self.projection.drain()
+
+    def warm_up(self) -> None:
+        self.embedder.warm_up()
+
+    def check(self, *, repair: bool, progress: Progress | None) -> dict[str, Any]:
+        """Problems of the store, which only a backup mends, and of the projection, which can be
+        rebuilt."""
+        self.check_usable()
+        problems = self.store.check()
+        repaired: list[str] = []
+        if self.projection.exists:
+            damage = self.projection.verify()
+            if damage and repair and not problems:
+                self.projection.rebuild(progress=progress)
+                repaired, damage = damage, self.projection.verify()
+            problems += damage
+        return {"ok": not problems, "problems": problems, "repaired": repaired}
+
+    def stats(self) -> dict[str, Any]:
+        self.check_usable()
+        with self.store.read() as snapshot:
+            store = snapshot.stats()
+        return {
+            "store": {"path": str(self.path), **store},
+            "embedder": self._model.stats(self.parts.get("embedder")),
+            "index": self.index.stats(),
+            "projection": self.projection.stats(),
+        }
+
+    def check_usable(self) -> None:
+        """
+        Raises:
+            ClosedError: after ``close``, or in a forked child.
+        """
+        if self._closed:
+            raise ClosedError("this Memory is closed; open the folder again with Memory(path)")
+        if self._pid != os.getpid():
+            raise ClosedError(
+                "this Memory was opened before a fork and belongs to the parent process; open the"
+                " folder again with Memory(path) in the child"
+            )
+
+    def close(self) -> None:
+        if self._closed or self._pid != os.getpid():
+            return
+        with self.lock:
+            self._closed = True
+        for name in ("projection", "embedder"):
+            if name in self.parts:
+                self.parts[name].close()
+        self.store.close()
+        self._remove_temporary()
+
+    def _remove_temporary(self) -> None:
+        if self._temporary:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+class _Model:
+    """The embedder that a caller named or made: what it is, before anything is loaded."""
+
+    def __init__(self, embedder: object, config: Config) -> None:
+        self._config = config.embedding
+        self._own: object = None
+        if isinstance(embedder, str | os.PathLike):
+            from agentmem.models import resolve
+
+            self._spec = resolve(os.fspath(embedder))
+            self.name = self._spec.name
+            self.model_id = self._spec.model_id
+            self.dim = self._spec.dim
+        else:
+            from agentmem.embed.own import OwnEmbedder
+
+            self._own = OwnEmbedder(embedder)
+            self.name, self.model_id = self._own.name, self._own.model_id
+            self.dim = self._own.dim
+
+    def load(self) -> Embedder:
+        """The embedder; its weights are still read on first use."""
+        raise NotImplementedError
+
+
+def reembed(
+    path: str | os.PathLike[str],
+    embedder: Any,
+    *,
+    config: Config | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Move the store in ``path`` to another embedding model (``agentmem reembed``).
+
+    It can be interrupted and goes on where it stopped.  Other processes can search meanwhile;
+    once the models are swapped, they get a ModelMismatchError and open the store anew.
+
+    Args:
+        embedder: as for ``Memory``.
+        progress: called with (memories done, memories in all).
+
+    Returns:
+        ``{"model_id", "dim", "embedded"}``
+
+    Raises:
+        StorePathError: there is no store in ``path``.
+    """
+    from agentmem.config import Config
+    from agentmem.write.moving import move_to_model
+
+    settings = config or Config()
+    model = _Model(embedder, settings)
+    loaded = model.load()
+    try:
+        with closing(_existing(path, settings)) as store:
+            embedded = move_to_model(store, loaded, progress)
+    finally:
+        loaded.close()
+    return {"model_id": model.model_id, "dim": model.dim, "embedded": embedded}
+
+
+def migrate(path: str | os.PathLike[str], *, config: Config | None = None) -> dict[str, Any]:
+    """Bring the store in ``path`` to this version's schema; opening it does the same.
+
+    Returns:
+        ``{"applied": [names of migrations]}``
+
+    Raises:
+        StorePathError: there is no store in ``path``.
+        SchemaVersionError: it was made by a newer version.
+    """
+    from agentmem.config import Config
+
+    with closing(_existing(path, config or Config())) as store:
+        return {"applied": store.migrated}
+
+
+def _existing(path: str | os.PathLike[str], config: Config) -> Store:
+    if not Store.exists(path):
+        raise StorePathError(f"there is no store in {os.fspath(path)!r}; check the path")
+    return Store(path, config.store)
