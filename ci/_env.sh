@@ -82,7 +82,7 @@ ensure_env() {
     fail "a C compiler is needed to build the kernels; install one (gcc or clang), or name it in CC"
   step "Building and installing agentmem${wanted:+ with its tools for: $wanted}"
   rm -f "$stamp"
-  "$PY" -m pip install --quiet --progress-bar off ".${wanted:+[${wanted// /,}]}"
+  "$PY" -m pip install --quiet --quiet --progress-bar off ".${wanted:+[${wanted// /,}]}"
   "$PY" -I - "$root" <<'PYTHON'
 import pathlib
 import sys
