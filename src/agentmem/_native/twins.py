@@ -1,0 +1,357 @@
+"""What each kernel computes, in NumPy and plain Python.
+
+Same names, arguments and results as the compiled modules, for tests that compare the two and
+for benchmarks that show what compiling gains.  Written to be read: where a docstring of a kernel
+leaves a doubt, this is the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem._native.lexical import LONE_BLOCKS
+
+__all__ = [
+    "Batches",
+    "Postings",
+    "TermMemo",
+    "count_terms",
+    "dense_scores",
+    "dequantize_int8",
+    "fixed_binary",
+    "fixed_list",
+    "flatten",
+    "float32",
+    "fold",
+    "from_f16",
+    "hash_texts",
+    "int8_scores",
+    "int32",
+    "int64",
+    "make_batches",
+    "mean_pool",
+    "normalize",
+    "pool_table",
+    "quantize_int8",
+    "record_batch",
+    "timestamp",
+    "to_f16",
+    "top_k",
+    "top_k_dot",
+    "utf8",
+    "words_of",
+]
+
+Floats = NDArray[np.float32]
+Halves = NDArray[np.float16]
+Mask = NDArray[np.uint8] | NDArray[np.bool_] | None
+
+
+# -- hashing
+
+
+def hash_texts(texts: Sequence[str]) -> bytes:
+    return b"".join([hashlib.blake2b(t.encode(), digest_size=16).digest() for t in texts])
+
+
+# -- batching
+
+
+class Batches(NamedTuple):
+    order: NDArray[np.int64]
+    inverse: NDArray[np.int64]
+    batches: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+
+
+def make_batches(
+    ids: Sequence[Sequence[int]], max_tokens: int, max_rows: int, pad_id: int = 0
+) -> Batches:
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    groups: list[list[int]] = []
+    for i in order:
+        width = max(len(ids[i]), 1)
+        if not groups or len(groups[-1]) == max_rows or (len(groups[-1]) + 1) * width > max_tokens:
+            groups.append([])
+        groups[-1].append(i)
+    batches = []
+    for group in groups:
+        width = max(1, *[len(ids[i]) for i in group])
+        rows = [list(ids[i]) + [pad_id] * (width - len(ids[i])) for i in group]
+        mask = [[1] * len(ids[i]) + [0] * (width - len(ids[i])) for i in group]
+        batches.append((np.array(rows, np.int64), np.array(mask, np.int64)))
+    numbers = np.array(order, np.int64)
+    return Batches(numbers, np.argsort(numbers), batches)
+
+
+def flatten(ids: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    flat = np.array([token for row in ids for token in row], np.int32)
+    return flat, np.cumsum([0, *map(len, ids)], dtype=np.int64)
+
+
+# -- vectors
+
+
+def mean_pool(hidden: Floats, mask: NDArray[np.int64], out: Floats | None = None) -> Floats:
+    if mask.ndim == 1:
+        mask = (np.arange(hidden.shape[1]) < mask[:, None]).astype(np.int64)
+    kept = (mask != 0).astype(np.float32)
+    # Multiplying by 0 would let a NaN of a padded token through.
+    states = np.where(kept[:, :, None] != 0, hidden, np.float32(0))
+    totals = kept.sum(1, keepdims=True)
+    means: Floats = (states.sum(1) / np.where(totals == 0, 1, totals)).astype(np.float32)
+    if out is None:
+        return means
+    out[:] = means
+    return out
+
+
+def normalize(x: Floats) -> Floats:
+    wide = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        exact = np.sqrt((wide * wide).sum(1, keepdims=True))
+        norms: Floats = exact[:, 0].astype(np.float32)
+        x[:] = wide / np.where(exact == 0, 1, exact)
+    x[~np.isfinite(norms)] = np.nan
+    return norms
+
+
+def to_f16(x: Floats) -> Halves:
+    with np.errstate(over="ignore"):
+        return x.astype(np.float16)
+
+
+def from_f16(x: Halves) -> Floats:
+    return x.astype(np.float32)
+
+
+def quantize_int8(x: Floats) -> tuple[NDArray[np.int8], Floats]:
+    peaks = np.abs(x).max(1, initial=0)
+    small, bad = peaks < np.float32(1e-30), ~np.isfinite(peaks)
+    safe = np.where(small | bad, np.float32(1), peaks)
+    with np.errstate(all="ignore"):
+        codes = np.rint(x * (np.float32(127) / safe)[:, None])
+    codes[small | bad] = 0
+    scales = np.where(bad, np.float32(np.nan), np.where(small, np.float32(0), safe / 127))
+    return codes.astype(np.int8), scales.astype(np.float32)
+
+
+def dequantize_int8(codes: NDArray[np.int8], scales: Floats) -> Floats:
+    return codes.astype(np.float32) * scales[:, None]
+
+
+def top_k_dot(matrix: Floats | Halves, query: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
+    return top_k(matrix.astype(np.float32) @ query, None, k)
+
+
+def pool_table(
+    table: Floats | Halves,
+    weights: Floats | None,
+    flat: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+) -> Floats:
+    out = np.zeros((len(offsets) - 1, table.shape[1]), np.float32)
+    for i in range(len(out)):
+        ids = flat[offsets[i] : offsets[i + 1]]
+        factors = np.ones(len(ids), np.float32) if weights is None else weights[ids]
+        total = factors.astype(np.float64).sum()
+        if total != 0:
+            out[i] = factors @ table[ids].astype(np.float32) / np.float32(total)
+    return out
+
+
+# -- lexical
+
+
+def fold(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    return "".join([c for c in decomposed if not unicodedata.combining(c)])
+
+
+def _is_word(c: str) -> bool:
+    return c.isalnum() or unicodedata.category(c)[0] == "M"
+
+
+def _is_lone(c: str) -> bool:
+    return _is_word(c) and any(low <= ord(c) <= high for low, high in LONE_BLOCKS)
+
+
+def words_of(text: str) -> Iterator[str]:
+    """The words of a text, in order; ``lexical`` says what they are."""
+    folded = fold(text)
+    i = 0
+    while i < len(folded):
+        start = i
+        if _is_lone(folded[i]):
+            i += 1
+            yield folded[start]
+            if i < len(folded) and _is_lone(folded[i]):
+                yield folded[start : i + 1]
+            continue
+        while i < len(folded) and _is_word(folded[i]) and not _is_lone(folded[i]):
+            i += 1
+        if i == start:
+            i += 1
+            continue
+        yield folded[start:i][:64]
+        if folded[i : i + 2] in ("'s", "\u2019s") and not any(map(_is_word, folded[i + 2 : i + 3])):
+            i += 2
+
+
+class TermMemo:
+    def __init__(self, resolve: Callable[[str], int], limit: int = 262144) -> None:
+        self._resolve = resolve
+        self._limit = limit
+        self._terms: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._terms)
+
+    def term(self, word: str) -> int:
+        known = self._terms.get(word)
+        if known is None:
+            known = self._resolve(word)
+            if len(self._terms) >= self._limit:
+                self._terms.clear()
+            self._terms[word] = known
+        return known
+
+
+def count_terms(
+    texts: Sequence[str], memo: TermMemo
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint16], NDArray[np.uint32]]:
+    found = [Counter(map(memo.term, words_of(text))) for text in texts]
+    rows = [sorted((t, min(c, 65535)) for t, c in counter.items() if t) for counter in found]
+    return (
+        np.cumsum([0, *map(len, rows)], dtype=np.int64),
+        np.array([term for row in rows for term, _ in row], np.uint64),
+        np.array([count for row in rows for _, count in row], np.uint16),
+        np.array([sum(count for _, count in row) for row in rows], np.uint32),
+    )
+
+
+# -- scan
+
+
+def dense_scores(matrix: Floats | Halves, query: Floats, out: Floats) -> None:
+    out[:] = matrix.astype(np.float32) @ query
+
+
+def int8_scores(codes: NDArray[np.int8], query: NDArray[np.int8], out: NDArray[np.int32]) -> None:
+    out[:] = codes.astype(np.int32) @ query.astype(np.int32)
+
+
+def top_k(
+    scores: Floats, mask: Mask, k: int, threshold: float | None = None
+) -> tuple[NDArray[np.int64], Floats]:
+    allowed = np.ones(len(scores), bool) if mask is None else mask != 0
+    if threshold is not None:
+        allowed = allowed & (scores >= np.float32(threshold))
+    indices = np.flatnonzero(allowed)
+    # Stable, so equal scores keep their order; NaN sorts last.
+    best = indices[np.argsort(-scores[indices], kind="stable")][:k]
+    return best, scores[best]
+
+
+class Postings:
+    def __init__(
+        self,
+        offsets: NDArray[np.int64],
+        terms: NDArray[np.uint64],
+        counts: NDArray[np.uint16],
+        lengths: NDArray[np.uint32],
+    ) -> None:
+        self._docs = np.repeat(np.arange(len(lengths)), np.diff(offsets))
+        self._terms = terms.copy()
+        self._counts = counts.copy()
+        self._lengths = lengths.copy()
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self._docs, self._terms, self._counts, self._lengths)
+        return sum(array.nbytes for array in arrays)
+
+    def df(self, terms: NDArray[np.uint64], live: Mask = None) -> NDArray[np.int64]:
+        alive = np.ones(len(self), bool) if live is None else live != 0
+        have = [alive[self._docs[self._terms == term]].sum() for term in terms]
+        return np.array(have, np.int64)
+
+    def bm25(
+        self,
+        terms: NDArray[np.uint64],
+        weights: Floats,
+        k1: float,
+        b: float,
+        avg_length: float,
+        out: Floats,
+    ) -> None:
+        out[:] = 0
+        ratio = self._lengths / avg_length if avg_length else np.zeros(len(self))
+        for term, weight in zip(terms, weights, strict=True):
+            has = self._terms == term
+            docs, count = self._docs[has], self._counts[has].astype(np.float64)
+            out[docs] += weight * count * (k1 + 1) / (count + k1 * (1 - b + b * ratio[docs]))
+
+
+# -- arrow: the same columns by pyarrow itself, which copies what it does not know
+
+
+def _primitive(values: NDArray[Any], kind: Any, valid: Mask) -> Any:
+    import pyarrow as pa
+
+    return pa.array(values, kind, mask=None if valid is None else valid == 0)
+
+
+def int64(values: NDArray[np.int64], valid: Mask = None) -> Any:
+    return _primitive(values, "int64", valid)
+
+
+def int32(values: NDArray[np.int32], valid: Mask = None) -> Any:
+    return _primitive(values, "int32", valid)
+
+
+def float32(values: Floats, valid: Mask = None) -> Any:
+    import pyarrow as pa
+
+    return _primitive(values, pa.float32(), valid)
+
+
+def timestamp(values: NDArray[np.int64], valid: Mask = None) -> Any:
+    import pyarrow as pa
+
+    return _primitive(values, pa.timestamp("us", "UTC"), valid)
+
+
+def fixed_binary(data: bytes, width: int) -> Any:
+    import pyarrow as pa
+
+    values = [data[i : i + width] for i in range(0, len(data), width)]
+    return pa.array(values, pa.binary(width))
+
+
+def fixed_list(vectors: Floats | Halves) -> Any:
+    import pyarrow as pa
+
+    kind = pa.float16() if vectors.dtype == np.float16 else pa.float32()
+    return pa.array(list(vectors), pa.list_(kind, vectors.shape[1]))
+
+
+def utf8(values: Sequence[str | None]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(values, pa.string())
+
+
+def record_batch(columns: Mapping[str, Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.record_batch(dict(columns))
