@@ -103,9 +103,10 @@ def open_store(store_path: Path) -> Iterator[Opener]:
     opened: list[Store] = []
 
     def opener(**kwargs: Any) -> Store:
-        config = StoreConfig(**{"lock_timeout": 10.0, **kwargs.pop("config", {})})
+        # Without fsync: these tests kill processes, they do not cut the power.
+        config = {"lock_timeout": 10.0, "durability": "off", **kwargs.pop("config", {})}
         model = {"model_id": "model-a", "dim": DIM, "analyzer": "words-1", **kwargs}
-        store = Store(store_path, config, **model)
+        store = Store(store_path, StoreConfig(**config), **model)
         opened.append(store)
         return store
 

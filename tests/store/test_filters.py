@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -201,7 +200,7 @@ FREE_FIELDS = [*TEXT_FIELDS, "level", "importance", "position", *PATHS]
 
 
 def operators(operand: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    ordered = {name: operand for name in ("eq", "ne", "gt", "gte", "lt", "lte")}
+    ordered = dict.fromkeys(("eq", "ne", "gt", "gte", "lt", "lte"), operand)
     lists = st.lists(operand, max_size=4)
     return st.fixed_dictionaries(
         {}, optional={**ordered, "in": lists, "nin": lists, "exists": st.booleans()}
@@ -256,17 +255,11 @@ def to_memory(fill: Any, row: dict[str, Any]) -> NewMemory:
     return memory
 
 
-@pytest.fixture
-def relaxed(open_store: Any) -> Store:
-    opened: Store = open_store(config={"durability": "off"})
-    return opened
-
-
-def test_sql_agrees_with_the_algebra(relaxed: Store, fill: Any) -> None:
+def test_sql_agrees_with_the_algebra(store: Store, fill: Any) -> None:
     @settings(max_examples=300)
     @given(st.lists(rows, min_size=1, max_size=6), st.lists(nodes, min_size=1, max_size=4))
     def agrees(some: list[dict[str, Any]], asked: list[dict[str, Any]]) -> None:
-        with suppress(Undo), relaxed.write() as tx:
+        with suppress(Undo), store.write() as tx:
             memories = [to_memory(fill, row) for row in some]
             for i, memory in enumerate(memories):
                 memory.id = uuid.UUID(int=i + 1).bytes
@@ -291,13 +284,13 @@ def found(store: Store, node: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture
-def people(store: Store, fill: Any) -> Iterator[Store]:
+def people(store: Store, fill: Any) -> Store:
     fill.add(store, "ann", metadata='{"age": 41, "tags": ["Red", "blue"], "ok": true, "x": null}')
     fill.add(
         store, "bob", metadata='{"age": "41", "a.b": 1, "q\\"t": 2, "": {"c": 3}}', role="user"
     )
     fill.add(store, "cid", scope=Scope(user_id="cid", run_id="r"), importance=0.5, level=3)
-    yield store
+    return store
 
 
 @pytest.mark.parametrize(

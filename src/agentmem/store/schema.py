@@ -31,6 +31,7 @@ __all__ = [
     "create_or_migrate",
     "is_current",
     "pending",
+    "require_current",
 ]
 
 #: "AgMm": tells an AgentMem database from any other SQLite file.
@@ -131,9 +132,7 @@ class Migration:
 MIGRATIONS: tuple[Migration, ...] = (Migration("0001-initial", _INITIAL),)
 
 
-def pending(
-    connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS
-) -> tuple[Migration, ...]:
+def pending(connection: Connection) -> tuple[Migration, ...]:
     """The migrations that the database has yet to see.
 
     Raises:
@@ -148,16 +147,29 @@ def pending(
                 "the database in this folder was not made by AgentMem "
                 f"(application id {application:#x}); give another folder"
             )
-        return migrations
+        return MIGRATIONS
     applied = set(connection.values("SELECT name FROM migrations"))
-    known = {migration.name for migration in migrations}
+    known = {migration.name for migration in MIGRATIONS}
     unknown = sorted(applied - known)
     if unknown:
         raise SchemaVersionError(
             f"the store has schema {unknown[-1]!r}, this version of AgentMem knows only up to "
-            f"{migrations[-1].name!r}; upgrade it: pip install -U agentmem"
+            f"{MIGRATIONS[-1].name!r}; upgrade it: pip install -U agentmem"
         )
-    return tuple(migration for migration in migrations if migration.name not in applied)
+    return tuple(migration for migration in MIGRATIONS if migration.name not in applied)
+
+
+def require_current(seen: str) -> None:
+    """
+    Raises:
+        SchemaVersionError: another version of AgentMem has migrated the store since it was
+            opened here.
+    """
+    if seen != MIGRATIONS[-1].name:
+        raise SchemaVersionError(
+            f"the store now has schema {seen!r}, and was opened with {MIGRATIONS[-1].name!r}: a "
+            "newer AgentMem has migrated it; upgrade this one: pip install -U agentmem"
+        )
 
 
 def is_current(connection: Connection) -> bool:
@@ -165,15 +177,13 @@ def is_current(connection: Connection) -> bool:
     return not pending(connection)
 
 
-def create_or_migrate(
-    connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS
-) -> list[str]:
+def create_or_migrate(connection: Connection) -> list[str]:
     """Apply what is pending, each migration in its own transaction; returns their names.
 
     The caller holds the write lock.
     """
     names = []
-    for migration in pending(connection, migrations):
+    for migration in pending(connection):
         connection.execute("BEGIN IMMEDIATE")
         try:
             _apply(connection, migration)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import ClosedError, FilterError, NotFoundError
 from agentmem.ports import Filter
-from agentmem.store import history, lookups
+from agentmem.store import history, lookups, reembed
 from agentmem.store.connection import Connection
 from agentmem.store.rows import (
     RECORD_COLUMNS,
@@ -42,23 +42,26 @@ class State:
     model_id: str  # "" before the first vector
     dim: int
     analyzer: str
+    schema: str  # the last migration it has seen
 
 
 _STATE = """
-SELECT ifnull((SELECT max(seq) FROM events), 0), name, value FROM meta
+SELECT ifnull((SELECT max(seq) FROM events), 0), (SELECT max(name) FROM migrations), name, value
+FROM meta
 WHERE name IN ('epoch', 'model_id', 'dim', 'analyzer', 'seq_floor')
 """
 
 
 def read_state(connection: Connection) -> State:
     rows = connection.rows(_STATE)
-    meta = {name: value for _, name, value in rows}
+    meta = {name: value for _, _, name, value in rows}
     return State(
         seq=rows[0][0] or meta.get("seq_floor", 0),
         epoch=meta["epoch"],
         model_id=meta.get("model_id", ""),
         dim=meta.get("dim", 0),
         analyzer=meta.get("analyzer", ""),
+        schema=rows[0][1],
     )
 
 
@@ -66,16 +69,13 @@ class ScopeCache:
     """Interned scopes by id, of one epoch; only of committed transactions."""
 
     def __init__(self) -> None:
-        self._epoch = ""
-        self._known: dict[int, Scope] = {}
+        self._held: tuple[str, dict[int, Scope]] = ("", {})  # replaced whole: threads share it
 
     def of(self, epoch: str) -> dict[int, Scope]:
-        known = self._known
-        if epoch != self._epoch:
-            known = {}
-            self._known = known
-            self._epoch = epoch
-        return known
+        held = self._held
+        if held[0] != epoch:
+            held = self._held = (epoch, {})
+        return held[1]
 
 
 class Snapshot:
@@ -251,6 +251,21 @@ class Snapshot:
         found = to_index_rows(rows, self.dim)
         found.scope_table = scope_table(self._db, found.scopes.tolist(), self._scopes)
         return found
+
+    # -- another model
+    @property
+    def reembed_target(self) -> tuple[str, int] | None:
+        """Model id and dimension that the store is being moved to, or None."""
+        return reembed.target(self._db)
+
+    def reembed_pending(self, after: int, limit: int) -> list[tuple[int, int, str]]:
+        """``(key, seq, content)`` of memories beyond key ``after`` that have no vector of the
+        next model yet."""
+        return reembed.pending(self._db, after, limit)
+
+    def reembed_remaining(self) -> int:
+        """How many memories still lack a vector of the next model."""
+        return reembed.remaining(self._db)
 
     def meta(self, name: str) -> Any:
         """A value of ``meta``, or None."""

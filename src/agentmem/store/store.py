@@ -16,7 +16,7 @@ from agentmem.errors import ClosedError, StoreError, StorePathError, StoreTimeou
 from agentmem.store import erase, schema
 from agentmem.store.access import AccessCounts, write_counts
 from agentmem.store.checkpoint import Checkpointer, truncate
-from agentmem.store.connection import Connection, Place, open_connection
+from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
 from agentmem.store.faults import path_error, translate
 from agentmem.store.lock import WriteLock
 from agentmem.store.pool import ReaderPool
@@ -62,6 +62,7 @@ class Store:
         self._readers = ReaderPool(self._open_reader, place.config.readers)
         self._checkpoints = Checkpointer(self._open_reader)
         self._writer: Connection | None = None
+        self.migrated: list[str] = []  # the migrations that opening applied
         _open_stores.add(self)
         try:
             self._prepare()
@@ -69,13 +70,18 @@ class Store:
             self.close()
             raise
 
+    @staticmethod
+    def exists(path: str | os.PathLike[str]) -> bool:
+        """Whether the folder ``path`` holds a store."""
+        return (Path(path) / DATABASE_NAME).is_file()
+
     def _prepare(self) -> None:
         self._writer = self._open_writer()
         if not schema.is_current(self._writer):
-            self.migrate()
-        state = read_state(self._writer)
-        if self._model is not None:
-            self._model.check(state)
+            self.migrated = self.migrate()
+        self._check(read_state(self._writer))
+        found = os.stat(self._place.database)
+        self._file = (found.st_dev, found.st_ino)
 
     def migrate(self) -> list[str]:
         """Apply pending migrations; returns their names.  Opening does this by itself."""
@@ -106,11 +112,16 @@ class Store:
         version: int = raw.execute("PRAGMA data_version").get
         if version != connection.version:
             connection.state = read_state(connection)
-            connection.version = version
+            # Another process may have migrated the store, or moved it to another model.
+            self._check(connection.state)
+            connection.version = version  # last: a refusal is repeated, not forgotten
         state: State = connection.state
-        if self._model is not None and state.model_id != self._model.model_id:
-            self._model.check(state)
         return state
+
+    def _check(self, state: State) -> None:
+        schema.require_current(state.schema)
+        if self._model is not None:
+            self._model.check(state)
 
     # -- writing
     def write(self, *, timeout: float | None = None) -> _Writing:
@@ -121,15 +132,27 @@ class Store:
             self._replace_writer()
         assert self._writer is not None
         writer = self._writer
+        self._require_same_file()
         writer.execute("BEGIN IMMEDIATE")
         try:
             state = read_state(writer)
-            if self._model is not None:
-                self._model.check(state)
-            return WriteTransaction(writer, state, self._model, self._scopes.of(state.epoch))
+            self._check(state)
+            return WriteTransaction(writer, state, self._model)
         except BaseException:
             writer.rollback()
             raise
+
+    def _require_same_file(self) -> None:
+        """A deleted file can still be written to; what goes there is lost without a word."""
+        try:
+            found = os.stat(self._place.database)
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._file:
+            raise StorePathError(
+                f"{str(self._place.database)!r} was removed or replaced while it was open; "
+                "nothing was written: close this store and open it again"
+            )
 
     def _commit(self, transaction: WriteTransaction) -> None:
         writer = self._writer
@@ -281,14 +304,13 @@ class _Reading:
         store._require_open()
         connection = store._readers.acquire(store._timeout)
         try:
-            try:
-                state = store._begin_read(connection)
-            except apsw.Error as error:
-                raise translate(error, store.path) from error
-        except BaseException:
+            state = store._begin_read(connection)
+        except BaseException as error:
+            connection.broken = connection.broken or isinstance(error, apsw.Error)
             connection.rollback()
-            connection.version = -1
             store._readers.release(connection)
+            if isinstance(error, apsw.Error):
+                raise translate(error, store.path) from error
             raise
         self._connection = connection
         self._snapshot = Snapshot(connection, state, store._scopes.of(state.epoch))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -77,12 +78,11 @@ class WriteTransaction:
         connection: Connection,
         state: State,
         model: Model | None,
-        scopes: dict[int, Scope],
     ) -> None:
         self._db = connection
         self._state = state
         self._model = model
-        self._known = dict(scopes)  # a copy: what this adds may be rolled back
+        self._known: dict[int, Scope] = {}  # not the shared ones: these may be rolled back
         self._interned: dict[Scope, int] = {}
         self._failure: BaseException | None = None
         self._depth = 0
@@ -110,10 +110,6 @@ class WriteTransaction:
         """Set while a half-done change stands that must not be committed."""
         return self._failure
 
-    @property
-    def known_scopes(self) -> dict[int, Scope]:
-        return self._known
-
     def end(self) -> None:
         if self._view is not None:
             self._view.end()
@@ -135,7 +131,9 @@ class WriteTransaction:
                 self._db.execute(f"ROLLBACK TO {name}")
                 self._db.execute(f"RELEASE {name}")
                 self._state, self._failure = before
-            self._interned.clear()
+                self._view = None
+                self._known.clear()
+                self._interned.clear()
             raise
         else:
             self._db.execute(f"RELEASE {name}")
@@ -144,7 +142,14 @@ class WriteTransaction:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """A change that stops half-way may be undone (savepoint, rollback), never committed."""
+        """A change that stops half-way may be undone (savepoint, rollback), never committed.
+
+        Nor may anything follow it: SQLite may have rolled back and left the transaction.
+        """
+        if self._failure is not None:
+            raise StoreError(
+                f"an earlier change of this transaction failed: {self._failure}; roll it back"
+            ) from self._failure
         try:
             yield
         except BaseException as error:
@@ -334,18 +339,29 @@ class WriteTransaction:
             "UPDATE vectors SET source = ?, data = ? WHERE key = ?",
             zip(map(int, sources), slice_vectors(vectors, sources), keys, strict=True),
         )
-        self.replace_terms(keys, terms)
+        self._replace_terms(keys, terms)
         reembed.forget(self._db, keys)
 
     def replace_terms(self, keys: Sequence[int], terms: TermBatch) -> None:
-        """New keyword rows of memories whose text, or whose analyzer, changed.  No events."""
+        """Keyword rows by another analyzer, for the same texts.  No events: when all are
+        replaced, ``finish_terms`` renews the epoch."""
+        with self._changing():
+            self._replace_terms(keys, terms)
+
+    def _replace_terms(self, keys: Sequence[int], terms: TermBatch) -> None:
         from agentmem.store.arrays import slice_terms
 
-        with self._changing():
-            self._db.many(
-                "UPDATE terms SET length = ?, terms = ?, counts = ? WHERE key = ?",
-                [(*row, key) for key, row in zip(keys, slice_terms(terms), strict=True)],
-            )
+        self._db.many(
+            "UPDATE terms SET length = ?, terms = ?, counts = ? WHERE key = ?",
+            [(*row, key) for key, row in zip(keys, slice_terms(terms), strict=True)],
+        )
+
+    def finish_terms(self, analyzer: str) -> None:
+        """Every memory's terms are now by ``analyzer``; projections of the others end here."""
+        self.put_meta("analyzer", analyzer)
+        self.put_meta("epoch", secrets.token_hex(16))
+        self._state = read_state(self._db)
+        self._view = None
 
     def delete(self, keys: Sequence[int], *, actor_id: str | None = None) -> None:
         if not keys:
@@ -413,11 +429,12 @@ class WriteTransaction:
             self._view = None
 
     def put_meta(self, name: str, value: Any) -> None:
-        if value is None:
-            self._db.execute("DELETE FROM meta WHERE name = ?", (name,))
-        else:
-            self._db.execute(
-                "INSERT INTO meta(name, value) VALUES (?, ?)"
-                " ON CONFLICT(name) DO UPDATE SET value = excluded.value",
-                (name, value),
-            )
+        with self._changing():
+            if value is None:
+                self._db.execute("DELETE FROM meta WHERE name = ?", (name,))
+            else:
+                self._db.execute(
+                    "INSERT INTO meta(name, value) VALUES (?, ?)"
+                    " ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+                    (name, value),
+                )
