@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from agentmem.config import Config
     from agentmem.index.analyzer import EnglishAnalyzer
     from agentmem.index.hot import HotIndex
+    from agentmem.models import Spec
     from agentmem.ports import Embedder, Filter, Progress
     from agentmem.search.reading import Reader
     from agentmem.search.searcher import Searcher
@@ -283,7 +285,11 @@ class Engine:
             store = snapshot.stats()
         return {
             "store": {"path": str(self.path), **store},
-            "embedder": self._model.stats(self.parts.get("embedder")),
+            "embedder": {
+                "name": self._model.name,
+                "model_id": self._model.model_id,
+                "dim": self._model.dim,
+            },
             "index": self.index.stats(),
             "projection": self.projection.stats(),
         }
@@ -320,26 +326,36 @@ class Engine:
 class _Model:
     """The embedder that a caller named or made: what it is, before anything is loaded."""
 
-    def __init__(self, embedder: object, config: Config) -> None:
-        self._config = config.embedding
-        self._own: object = None
+    def __init__(self, embedder: Any, config: Config) -> None:
+        """
+        Raises:
+            ModelNotFoundError, ModelCorruptError: a name or folder that is no model.
+            ConfigError: an object that is no embedder.
+        """
         if isinstance(embedder, str | os.PathLike):
             from agentmem.models import resolve
 
-            self._spec = resolve(os.fspath(embedder))
-            self.name = self._spec.name
-            self.model_id = self._spec.model_id
-            self.dim = self._spec.dim
+            spec = resolve(os.fspath(embedder))
+            self._load: Callable[[], Embedder] = partial(_local_embedder, spec, config)
+            self.name, self.model_id, self.dim = spec.name, spec.model_id, spec.dim
         else:
-            from agentmem.embed.own import OwnEmbedder
+            from agentmem.embed import wrap
 
-            self._own = OwnEmbedder(embedder)
-            self.name, self.model_id = self._own.name, self._own.model_id
-            self.dim = self._own.dim
+            own = wrap(embedder)
+            self._load = lambda: own
+            self.name, self.model_id, self.dim = own.name, own.model_id, own.dim
 
     def load(self) -> Embedder:
         """The embedder; its weights are still read on first use."""
-        raise NotImplementedError
+        return self._load()
+
+
+def _local_embedder(spec: Spec, config: Config) -> Embedder:
+    from agentmem.embed import create
+    from agentmem.models import provision
+
+    name = str(spec.folder) if spec.folder else spec.name
+    return create(spec, lambda: provision(name), config.embedding)
 
 
 def reembed(
