@@ -1,0 +1,130 @@
+"""Text to token ids, by the model's own tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from agentmem.errors import InvalidInputError, ModelCorruptError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Reader", "windows"]
+
+#: Texts and characters that are tokenised at once: enough to sort by length and to keep every
+#: core of the (parallel) tokenizer busy, few enough that the token lists of a huge call never
+#: exist all at the same time.
+WINDOW_TEXTS = 4096
+WINDOW_CHARS = 4_000_000
+
+#: Characters of a text that are looked at first, per token that can be kept.  English has
+#: about 4.5; text that has more than this is read whole.
+CHARS_PER_TOKEN = 16
+
+
+def windows(texts: list[str]) -> Iterator[range]:
+    """Consecutive ranges of ``texts`` that are tokenised together; each has at least one."""
+    start = chars = 0
+    for i, text in enumerate(texts):
+        chars += len(text)
+        if i > start and (i - start >= WINDOW_TEXTS or chars > WINDOW_CHARS):
+            yield range(start, i)
+            start, chars = i, len(text)
+    if start < len(texts):
+        yield range(start, len(texts))
+
+
+class Reader:
+    """A tokenizer that truncates and never pads; any thread."""
+
+    def __init__(self, path: Path, max_length: int, *, special: bool) -> None:
+        """Read ``tokenizer.json``.
+
+        Args:
+            max_length: most tokens kept of a text, special ones included.
+            special: whether special tokens ([CLS], [SEP]) are added.
+
+        Raises:
+            ModelCorruptError: the file cannot be read.
+        """
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as e:  # the library raises bare Exception
+            raise ModelCorruptError(
+                f"{path} is not a readable tokenizer ({e}); agentmem models verify says which "
+                "model is damaged, agentmem models pull --force fetches it again"
+            ) from e
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length)
+        self._tokenizer = tokenizer
+        self._special = special
+        self._max_length = max_length
+        self._clip_at = max_length * CHARS_PER_TOKEN if _splits_at_spaces(tokenizer) else 0
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text.
+
+        Raises:
+            InvalidInputError: a text has no UTF-8 form (a lone surrogate).
+        """
+        if not self._clip_at or all(len(t) <= self._clip_at for t in texts):
+            return self._encode(texts)
+        clipped = [self._clip(t) for t in texts]
+        ids = self._encode(clipped)
+        short = [
+            i
+            for i, row in enumerate(ids)
+            if len(row) < self._max_length and len(clipped[i]) < len(texts[i])
+        ]
+        for i, row in zip(short, self._encode([texts[i] for i in short]), strict=True):
+            ids[i] = row
+        return ids
+
+    def _clip(self, text: str) -> str:
+        """The text up to the first space after the characters that matter.
+
+        What a tokenizer of this kind does before a space does not depend on what follows it,
+        so if the clipped text still fills ``max_length`` its ids are those of the whole text.
+        """
+        if len(text) <= self._clip_at:
+            return text
+        ends = [e for e in (text.find(" ", self._clip_at), text.find("\n", self._clip_at)) if e > 0]
+        return text[: min(ends)] if ends else text
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        encode = self._tokenizer.encode_batch_fast
+        try:
+            if len(texts) == 1:  # keeps the tokenizer's thread pool, and its locks, out of it
+                one = self._tokenizer.encode(texts[0], add_special_tokens=self._special)
+                return [one.ids]
+            return [e.ids for e in encode(texts, add_special_tokens=self._special)]
+        except (TypeError, UnicodeEncodeError) as e:
+            raise _unreadable(texts, e) from e
+
+
+def _unreadable(texts: list[str], cause: Exception) -> InvalidInputError:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as e:
+            return InvalidInputError(
+                f"text has a lone surrogate at character {e.start}: {text[:40]!r}; "
+                'clean it with text.encode("utf-8", "replace").decode()'
+            )
+    return InvalidInputError(f"texts cannot be tokenised: {cause}")
+
+
+def _splits_at_spaces(tokenizer: Any) -> bool:
+    """Whether this is BERT's tokenizer, whose words end at every space."""
+    from tokenizers.models import WordPiece
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    added = tokenizer.get_added_tokens_decoder().values()
+    return (
+        isinstance(tokenizer.model, WordPiece)
+        and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
+        and not any(" " in token.content for token in added)
+    )
