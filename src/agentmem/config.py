@@ -42,9 +42,9 @@ class Limits:
 class EmbeddingConfig:
     """How texts become vectors."""
 
-    sessions: int = 0  # ONNX Runtime sessions in the pool; 0: one per usable core, at most 8
-    threads_per_session: int = 1
-    max_batch_tokens: int = 4096  # padded tokens of one model call
+    sessions: int = 0  # model calls at the same time; 0: one per usable core, at most 8
+    threads_per_session: int = 1  # more than 1: each call's own, and a copy of the weights each
+    max_batch_tokens: int = 512  # padded tokens of one model call; larger ones leave the cache
     max_length: int = 0  # tokens kept of a text; 0: the model's own limit
 
 
