@@ -224,7 +224,7 @@ def test_postings_that_do_not_fit_are_refused(arrays: tuple[object, ...], named:
 
 
 POSTINGS = scan.Postings(OFFSETS, TERMS, COUNTS, LENGTHS)
-OUT = np.empty(3, np.float32)
+OUT = np.zeros(3, np.float32)
 WEIGHT = np.ones(1, np.float32)
 
 

@@ -37,6 +37,15 @@ AGM_INLINE __m512i dot_codes(__m512i sums, __m512i codes, __m512i query) {
                                query);
 }
 
+/* Modulo 2**32; the compiler's own reduction ends in signed additions that must not overflow. */
+AGM_INLINE uint32_t sum_lanes(__m512i v) {
+    const __m256i h = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+    s = _mm_add_epi32(s, _mm_unpackhi_epi64(s, s));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 1));
+    return (uint32_t)_mm_cvtsi128_si32(s);
+}
+
 AGM_INLINE void dots_i8(const int8_t *codes, size_t rows, size_t dim, const int8_t *query,
                         uint32_t bias, int32_t *out) {
     __m512i sums[4];
@@ -56,9 +65,7 @@ AGM_INLINE void dots_i8(const int8_t *codes, size_t rows, size_t dim, const int8
             sums[r] = dot_codes(sums[r], _mm512_maskz_loadu_epi8(mask, codes + r * dim + j), q);
         }
     }
-    for (size_t r = 0; r < rows; r++) {
-        out[r] = (int32_t)((uint32_t)_mm512_reduce_add_epi32(sums[r]) - bias);
-    }
+    for (size_t r = 0; r < rows; r++) out[r] = (int32_t)(sum_lanes(sums[r]) - bias);
 }
 
 static void scores_i8(const int8_t *codes, size_t rows, size_t dim, const int8_t *query,
