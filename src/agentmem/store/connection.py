@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import apsw
 
 from agentmem.config import StoreConfig
-from agentmem.errors import ClosedError
+from agentmem.errors import ClosedError, StorePathError
 from agentmem.store.faults import leaves_connection_usable, translate
 
 __all__ = ["DATABASE_NAME", "PAGE_SIZE", "Connection", "Place", "open_connection"]
@@ -106,10 +107,9 @@ class Connection:
             self.broken = True
 
     def close(self) -> None:
-        try:
+        """A disk that fails now harms nothing: what was committed is in the WAL."""
+        with suppress(apsw.Error):
             self.raw.close(True)
-        except apsw.Error as error:
-            raise self._translated(error) from error
 
     def abandon(self) -> None:
         """In a forked child: never touch the parent's handle again, not even to free it."""
@@ -157,7 +157,12 @@ def open_connection(place: Place) -> Connection:
 def _set_up(raw: apsw.Connection, config: StoreConfig) -> None:
     raw.set_busy_timeout(_BUSY_MS)
     raw.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # takes effect in a new database only
-    raw.execute("PRAGMA journal_mode = WAL")
+    mode = raw.execute("PRAGMA journal_mode = WAL").get
+    if mode != "wal":  # SQLite keeps the old mode in silence where shared memory is missing
+        raise StorePathError(
+            f"the file system of {raw.filename!r} cannot hold a write-ahead log (it gave journal "
+            f"mode {mode!r}); put the store on a local disk"
+        )
     raw.execute(f"PRAGMA synchronous = {config.durability}")
     raw.execute(f"PRAGMA cache_size = -{max(1, config.cache_mib) * 1024}")
     raw.execute("PRAGMA temp_store = MEMORY")

@@ -174,18 +174,17 @@ class Store:
     def _replace_writer(self) -> None:
         old, self._writer = self._writer, None
         if old is not None:
-            with suppress(StoreError):  # it is broken: that is why it goes
-                old.close()
+            old.close()
         self._writer = self._open_writer()
 
     # -- the rest of the port
     def note_access(self, keys: Any) -> None:
         self._access.note(keys)
 
-    def flush_access(self) -> None:
+    def flush_access(self, *, timeout: float | None = None) -> None:
         """Write the access counts now."""
         if self._access.pending:
-            with self.write():
+            with self.write(timeout=timeout):
                 counts = self._access.take()
                 try:
                     assert self._writer is not None
@@ -237,10 +236,10 @@ class Store:
         if self._closed or self._pid != os.getpid():
             return
         try:
-            if self._writer is not None and not self._writer.broken:
-                self.flush_access()
-        except StoreError:
-            pass  # counts are statistics: a full or locked disk does not keep a store open
+            # Counts are statistics: a full or locked disk does not keep a store open.
+            with suppress(StoreError):
+                if self._writer is not None and not self._writer.broken:
+                    self.flush_access(timeout=min(1.0, self._timeout))
         finally:
             self._closed = True
             self._lock.exclude_threads(self._timeout)
@@ -254,12 +253,9 @@ class Store:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        try:
+        with suppress(apsw.Error):  # the WAL keeps what could not be copied
             truncate(writer, 0)
-        except apsw.Error:
-            pass  # the WAL keeps what could not be copied; the next open recovers it
-        finally:
-            writer.close()
+        writer.close()
 
     # -- plumbing
     def _open_reader(self) -> Connection:
