@@ -46,8 +46,7 @@ cdef enum Kind:
     OTHER = 1
     WORD = 2
     LONE = 3
-    DROPPED = 4
-    APOSTROPHE = 5
+    APOSTROPHE = 4
 
 # One byte per code point, asked for once and kept.  Pages never touched cost nothing.  Threads
 # may fill an entry at the same time, with the same value.
@@ -79,8 +78,6 @@ cdef Kind _classify(uint32_t c):
     text = chr(c)
     if c == 0x27 or c == 0x2019:
         kind = APOSTROPHE
-    elif unicodedata.combining(text):
-        kind = DROPPED
     elif text.isalnum() or unicodedata.category(text)[0] == "M":
         kind = WORD
         for low, high in LONE_BLOCKS:
@@ -93,6 +90,15 @@ cdef Kind _classify(uint32_t c):
 cdef inline Kind _kind(uint32_t c):
     cdef Kind kind = <Kind>_kinds[c]
     return kind if kind != UNKNOWN else _classify(c)
+
+
+# What a code point folds to: up to three of them in 21 bits each, and a bit that says so.
+# Folding needs no context: decomposition reorders only characters that are then dropped, and
+# case folding has none.  Longer ones (ligatures that spell a phrase) are made each time.
+cdef uint64_t _folds[0x110000]
+cdef uint64_t KNOWN = <uint64_t>1 << 63
+cdef enum:
+    LONGEST_FOLD = 32  # U+FDFA, the longest there is, becomes 18
 
 
 # ASCII needs no folding but for case: the lower-case letter or digit, or 0 for what is no word.
@@ -262,7 +268,7 @@ cdef inline Py_ssize_t _put_utf8(uint32_t c, uint8_t *out) noexcept:
 
 
 cdef int _scan_folded(const uint32_t *text, Py_ssize_t n, TermMemo memo, _Terms terms) except -1:
-    """Words of folded code points, dropped characters already removed."""
+    """Words of folded code points."""
     cdef uint8_t word[WORD_BYTES]
     cdef Py_ssize_t i = 0, size, characters
     cdef Kind kind
@@ -291,21 +297,53 @@ cdef int _scan_folded(const uint32_t *text, Py_ssize_t n, TermMemo memo, _Terms 
     return 0
 
 
+cdef Py_ssize_t _fold_one(uint32_t c, uint32_t *out) except -1:
+    """Fold one code point that is not in the table; returns how many it becomes."""
+    cdef str folded = unicodedata.normalize("NFKD", chr(c)).casefold()
+    cdef list kept = [ord(part) for part in folded[:LONGEST_FOLD]
+                      if not unicodedata.combining(part)]
+    cdef uint64_t entry = KNOWN
+    cdef Py_ssize_t i, n = len(kept)
+    for i in range(n):
+        out[i] = kept[i]
+        if i < 3:
+            entry |= <uint64_t>out[i] << (21 * i)
+    if n <= 3:
+        _folds[c] = entry
+    return n
+
+
+cdef inline Py_ssize_t _fold_into(uint32_t c, uint32_t *out) except -1:
+    cdef uint64_t entry
+    if c < 128:
+        out[0] = c + 32 if 0x41 <= c <= 0x5A else c
+        return 1
+    entry = _folds[c]
+    if entry == 0:
+        return _fold_one(c, out)
+    out[0] = entry & 0x1FFFFF
+    out[1] = (entry >> 21) & 0x1FFFFF
+    out[2] = (entry >> 42) & 0x1FFFFF
+    return (out[0] != 0) + (out[1] != 0) + (out[2] != 0)
+
+
 cdef int _scan_unicode(str text, TermMemo memo, _Terms terms) except -1:
-    cdef str folded = unicodedata.normalize("NFKD", text).casefold()
-    cdef Py_ssize_t n = PyUnicode_GET_LENGTH(folded), i, kept = 0
-    cdef int width = PyUnicode_KIND(folded)
-    cdef const void *data = PyUnicode_DATA(folded)
-    cdef uint32_t c
-    cdef uint32_t *points = <uint32_t *>malloc((n + 1) * sizeof(uint32_t))
-    if points is NULL:
-        raise MemoryError()
+    cdef Py_ssize_t n = PyUnicode_GET_LENGTH(text), i, kept = 0, room = n + 2 * LONGEST_FOLD
+    cdef int width = PyUnicode_KIND(text)
+    cdef const void *data = PyUnicode_DATA(text)
+    cdef uint32_t *points = <uint32_t *>malloc(room * sizeof(uint32_t))
+    cdef uint32_t *grown
     try:
+        if points is NULL:
+            raise MemoryError()
         for i in range(n):
-            c = PyUnicode_READ(width, data, i)
-            if _kind(c) != DROPPED:
-                points[kept] = c
-                kept += 1
+            if kept + LONGEST_FOLD > room:
+                room *= 2
+                grown = <uint32_t *>realloc(points, room * sizeof(uint32_t))
+                if grown is NULL:
+                    raise MemoryError()
+                points = grown
+            kept += _fold_into(PyUnicode_READ(width, data, i), points + kept)
         _scan_folded(points, kept, memo, terms)
     finally:
         free(points)

@@ -147,7 +147,7 @@ def dequantize_int8(codes: NDArray[np.int8], scales: Floats) -> Floats:
 
 
 def top_k_dot(matrix: Floats | Halves, query: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
-    return top_k(matrix.astype(np.float32) @ query, None, k)
+    return top_k(matrix.astype(np.float32, copy=False) @ query, None, k)
 
 
 def pool_table(
@@ -240,7 +240,7 @@ def count_terms(
 
 
 def dense_scores(matrix: Floats | Halves, query: Floats, out: Floats) -> None:
-    out[:] = matrix.astype(np.float32) @ query
+    out[:] = matrix.astype(np.float32, copy=False) @ query
 
 
 def int8_scores(codes: NDArray[np.int8], query: NDArray[np.int8], out: NDArray[np.int32]) -> None:
