@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from hashlib import blake2b
-
+from agentmem.errors import StoreCorruptError
 from agentmem.store.connection import Connection
 from agentmem.store.snapshot import Snapshot
 from agentmem.types import Event, VectorSource
@@ -12,6 +10,7 @@ from agentmem.types import Event, VectorSource
 __all__ = ["problems"]
 
 _SHOWN = 10  # keys named per problem
+_CHUNK = 10_000  # texts hashed at a time
 
 #: What must not be found: a sentence, and the query of the keys that break it.
 _RULES: tuple[tuple[str, str], ...] = (
@@ -95,13 +94,17 @@ _RULES: tuple[tuple[str, str], ...] = (
 def problems(snapshot: Snapshot) -> list[str]:
     """One sentence per kind of problem, naming some of the keys; empty when sound."""
     connection = snapshot._db
-    found = [f"SQLite: {row}" for row in connection.values("PRAGMA integrity_check") if row != "ok"]
-    if found:
-        return found  # the tables cannot be trusted to answer
+    try:
+        answer = connection.values("PRAGMA integrity_check")
+    except StoreCorruptError as error:
+        answer = [str(error)]
+    if answer != ["ok"]:
+        return [f"SQLite: {row}" for row in answer]  # the tables cannot be trusted to answer
+    found: list[str] = []
     for sentence, sql in _RULES:
         found.extend(_sentence(sentence, connection.values(sql)))
     found.extend(_sentence("vectors of a wrong size", _odd_vectors(connection, snapshot.dim)))
-    found.extend(_sentence("texts that do not match their hash", list(_wrong_hashes(connection))))
+    found.extend(_sentence("texts that do not match their hash", _wrong_hashes(connection)))
     return found
 
 
@@ -121,9 +124,21 @@ def _odd_vectors(connection: Connection, dim: int) -> list[int]:
     )
 
 
-def _wrong_hashes(connection: Connection) -> Iterator[int]:
-    for key, content, stored in connection.raw.execute(
-        "SELECT key, content, content_hash FROM memories"
+def _wrong_hashes(connection: Connection) -> list[int]:
+    from agentmem._native.hashing import hash_texts
+
+    wrong: list[int] = []
+    last = 0
+    while rows := connection.rows(
+        "SELECT key, content, content_hash FROM memories WHERE key > ? ORDER BY key LIMIT ?",
+        (last, _CHUNK),
     ):
-        if blake2b(content.encode(), digest_size=16).digest() != stored:
-            yield key
+        digests = hash_texts([content for _, content, _ in rows])
+        if digests != b"".join([stored for _, _, stored in rows]):
+            wrong.extend(
+                key
+                for i, (key, _, stored) in enumerate(rows)
+                if digests[16 * i : 16 * i + 16] != stored
+            )
+        last = rows[-1][0]
+    return wrong

@@ -8,21 +8,23 @@ from collections.abc import Callable
 import apsw
 
 from agentmem.errors import StoreError
-from agentmem.store.connection import Connection
+from agentmem.store.connection import BUSY_MS, Connection
 
-__all__ = ["Checkpointer"]
+__all__ = ["Checkpointer", "empty"]
 
 
 class Checkpointer:
     """A thread that checkpoints once the WAL is long, outside the write lock.
 
-    SQLite would do it inside a commit, while every other writer waits.  Under writers that
-    never pause a passive checkpoint never catches up with the end of the WAL, and then SQLite
-    cannot start it over: past ``HARD`` pages the committer itself does the rest.
+    SQLite would do it inside a commit, while every other writer waits.  Under writers and
+    readers that never pause such a checkpoint never meets the end of the WAL, and then SQLite
+    cannot start it over: past ``HARD`` pages the committer does the rest itself, and waits for
+    readers, a moment.  If one stays longer, it tries again ``HARD`` pages later.
     """
 
     SOFT = 2_000  # pages of 8 KiB
     HARD = 16_000
+    PATIENCE_MS = 100
 
     def __init__(self, opener: Callable[[], Connection]) -> None:
         self._open = opener
@@ -31,6 +33,7 @@ class Checkpointer:
         self._closed = False
         self._thread: threading.Thread | None = None
         self._pages = 0
+        self._overdue = 0  # beyond HARD: the length of the WAL when it last could not be emptied
 
     def watch(self, writer: Connection) -> None:
         """Learn the WAL's length from each commit of ``writer``."""
@@ -40,8 +43,9 @@ class Checkpointer:
         """Called with the write lock held."""
         if self._pages < self.SOFT:
             return
-        if self._pages >= self.HARD:
-            passive(writer)
+        if self._pages >= self._overdue + self.HARD:
+            emptied = empty(writer, apsw.SQLITE_CHECKPOINT_RESTART, self.PATIENCE_MS)
+            self._overdue = 0 if emptied else self._pages
             return
         with self._wake:
             self._due = True
@@ -90,13 +94,14 @@ def passive(connection: Connection) -> None:
         return
 
 
-def truncate(connection: Connection, busy_ms: int) -> bool:
-    """Copy everything and shorten the WAL to nothing; False if a reader held it back."""
+def empty(connection: Connection, mode: int, busy_ms: int) -> bool:
+    """Copy everything, so that the WAL starts over (RESTART) or is cut to nothing (TRUNCATE);
+    False if a reader held it back for ``busy_ms``, or the disk failed."""
     connection.raw.set_busy_timeout(busy_ms)
     try:
-        connection.raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    except (apsw.BusyError, apsw.LockedError):
+        connection.raw.wal_checkpoint(mode=mode)
+    except apsw.Error:
         return False
     finally:
-        connection.raw.set_busy_timeout(5000)
+        connection.raw.set_busy_timeout(BUSY_MS)
     return True

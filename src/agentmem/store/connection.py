@@ -14,7 +14,7 @@ from agentmem.config import StoreConfig
 from agentmem.errors import ClosedError, StorePathError
 from agentmem.store.faults import leaves_connection_usable, translate
 
-__all__ = ["DATABASE_NAME", "PAGE_SIZE", "Connection", "Place", "open_connection"]
+__all__ = ["BUSY_MS", "DATABASE_NAME", "PAGE_SIZE", "Connection", "Place", "open_connection"]
 
 DATABASE_NAME = "agentmem.db"
 #: Measured with 384-d vectors: 8 KiB pages take 1,000-row commits 20-40 % faster than 4 KiB
@@ -23,7 +23,7 @@ PAGE_SIZE = 8192
 _STATEMENT_CACHE = 200
 #: How long SQLite itself waits.  Writers queue on our own lock, so this only covers other
 #: programs and the moments when SQLite recovers or truncates the WAL.
-_BUSY_MS = 5000
+BUSY_MS = 5000
 
 Row = tuple[Any, ...]
 
@@ -155,7 +155,7 @@ def open_connection(place: Place) -> Connection:
 
 
 def _set_up(raw: apsw.Connection, config: StoreConfig) -> None:
-    raw.set_busy_timeout(_BUSY_MS)
+    raw.set_busy_timeout(BUSY_MS)
     raw.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # takes effect in a new database only
     mode = raw.execute("PRAGMA journal_mode = WAL").get
     if mode != "wal":  # SQLite keeps the old mode in silence where shared memory is missing

@@ -15,7 +15,7 @@ from agentmem.config import StoreConfig
 from agentmem.errors import ClosedError, StoreError, StorePathError, StoreTimeoutError
 from agentmem.store import erase, schema
 from agentmem.store.access import AccessCounts, write_counts
-from agentmem.store.checkpoint import Checkpointer, truncate
+from agentmem.store.checkpoint import Checkpointer, empty
 from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
 from agentmem.store.faults import path_error, translate
 from agentmem.store.lock import WriteLock
@@ -105,7 +105,24 @@ class Store:
         with _Reading(self) as snapshot:
             return snapshot.seq
 
-    def _begin_read(self, connection: Connection) -> State:
+    def _begin_read(self) -> tuple[Connection, State]:
+        for last_try in (False, True):
+            connection = self._readers.acquire(self._timeout)
+            try:
+                return connection, self._state_inside(connection)
+            except BaseException as error:
+                # Whatever was wrong with it, the next caller gets another one.
+                connection.broken = connection.broken or isinstance(error, apsw.Error)
+                connection.rollback()
+                self._readers.release(connection)
+                if not isinstance(error, apsw.Error):
+                    raise
+                if last_try:
+                    raise translate(error, self.path) from error
+        raise AssertionError
+
+    def _state_inside(self, connection: Connection) -> State:
+        """Begin a read transaction; the state that it sees."""
         raw = connection.raw
         raw.execute("BEGIN")
         # Inside the transaction, so version and state belong together.
@@ -207,7 +224,7 @@ class Store:
                 self._replace_writer()
             assert self._writer is not None
             erase.rewrite(self._writer)
-            if not truncate(self._writer, int(self._timeout * 1000)):
+            if not empty(self._writer, apsw.SQLITE_CHECKPOINT_TRUNCATE, int(self._timeout * 1000)):
                 raise StoreTimeoutError(
                     f"a reader held the store {str(self.path)!r} for {self._timeout:g} s, so "
                     "erased content may still be in its files; finish readers and purge again"
@@ -249,12 +266,17 @@ class Store:
             self._lock.close()
             _open_stores.discard(self)
 
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def _close_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        with suppress(apsw.Error):  # the WAL keeps what could not be copied
-            truncate(writer, 0)
+        empty(writer, apsw.SQLITE_CHECKPOINT_TRUNCATE, 0)  # or the WAL keeps what it has
         writer.close()
 
     # -- plumbing
@@ -298,16 +320,7 @@ class _Reading:
     def __enter__(self) -> Snapshot:
         store = self._store
         store._require_open()
-        connection = store._readers.acquire(store._timeout)
-        try:
-            state = store._begin_read(connection)
-        except BaseException as error:
-            connection.broken = connection.broken or isinstance(error, apsw.Error)
-            connection.rollback()
-            store._readers.release(connection)
-            if isinstance(error, apsw.Error):
-                raise translate(error, store.path) from error
-            raise
+        connection, state = store._begin_read()
         self._connection = connection
         self._snapshot = Snapshot(connection, state, store._scopes.of(state.epoch))
         return self._snapshot

@@ -1,0 +1,88 @@
+"""Read connections: few, warm, and never a broken one twice."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from agentmem.errors import StoreError
+from agentmem.store import Store, filters
+
+
+def test_one_caller_uses_one_connection(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    seen = set()
+    for _ in range(5):
+        with store.read() as snapshot:
+            seen.add(snapshot._db)
+    assert len(seen) == 1
+    assert store._readers.open_count == 1
+
+
+def test_threads_share_no_connection_and_no_more_are_opened_than_allowed(
+    open_store: Any, fill: Any
+) -> None:
+    store = open_store(config={"readers": 3})
+    fill.add(store, "a")
+    busy: set[object] = set()
+    guard = threading.Lock()
+    failures: list[str] = []
+
+    def read() -> None:
+        for _ in range(100):
+            with store.read() as snapshot:
+                with guard:
+                    if snapshot._db in busy:
+                        failures.append("shared")
+                    busy.add(snapshot._db)
+                if snapshot.count(filters.EVERYTHING) != 1:
+                    failures.append("wrong")
+                with guard:
+                    busy.discard(snapshot._db)
+
+    threads = [threading.Thread(target=read) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert 1 <= store._readers.open_count <= 3
+
+
+def test_a_connection_that_was_closed_is_replaced(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    with store.read() as snapshot:
+        first = snapshot._db
+    first.raw.close()  # as a fault would
+    with store.read() as snapshot:
+        assert snapshot._db is not first
+        assert snapshot.count(filters.EVERYTHING) == 1
+
+
+def test_a_broken_writer_is_replaced(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    assert store._writer is not None
+    store._writer.broken = True
+    fill.add(store, "b")
+    assert store.last_seq() == 2
+
+
+def test_a_connection_that_met_an_error_is_not_lent_again(store: Store) -> None:
+    with store.read() as snapshot:
+        first = snapshot._db
+        with pytest.raises(StoreError, match="nonsense"):
+            first.rows("PRAGMA quick_check(nonsense)")
+        assert not first.broken  # a mistake in a statement says nothing about the disk
+        first.broken = True
+    with store.read() as snapshot:
+        assert snapshot._db is not first
+
+
+def test_readers_lent_when_the_store_closes_end_quietly(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    with store.read() as snapshot:
+        store.close()
+        assert snapshot.count(filters.EVERYTHING) == 1
+    assert store._readers.open_count == 0

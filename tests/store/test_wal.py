@@ -1,0 +1,132 @@
+"""The write-ahead log: readers and writers together, and a log that does not grow for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem.store import Store, filters
+from agentmem.store.checkpoint import Checkpointer
+from agentmem.types import PartitionKey
+
+
+def wal_size(store: Store) -> int:
+    path = store.path / "agentmem.db-wal"
+    return path.stat().st_size if path.exists() else 0
+
+
+def test_a_reader_does_not_hold_up_a_writer_nor_see_its_commit(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    with store.read() as snapshot:
+        fill.add(store, "b")
+        assert snapshot.count(filters.EVERYTHING) == 1
+    with store.read() as snapshot:
+        assert snapshot.count(filters.EVERYTHING) == 2
+
+
+def test_a_half_read_answer_in_one_place_hides_no_commit_from_another(
+    open_store: Any, fill: Any
+) -> None:
+    mine, other = open_store(), open_store()
+    fill.add(mine, *(f"memory {i}" for i in range(50)))
+    with mine.read() as held:
+        cursor = held._db.raw.execute("SELECT key FROM memories")
+        next(cursor)
+        for i in range(20):
+            (record,) = fill.add(other, f"new {i}")
+            with mine.read() as snapshot:
+                assert snapshot.records([record.key])[record.key].content == f"new {i}"
+                assert snapshot.load(PartitionKey("user_id", "alice")).keys[-1] == record.key
+        cursor.close()
+
+
+def test_closing_empties_the_log(open_store: Any, fill: Any) -> None:
+    store = open_store()
+    fill.add(store, "a")
+    assert wal_size(store) > 0
+    other = open_store()
+    fill.add(other, "b")
+    store.close()
+    assert wal_size(other) == 0
+    assert other.last_seq() == 2
+
+
+def test_the_log_is_copied_beside_the_writers(
+    open_store: Any, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Checkpointer, "SOFT", 50)
+    store = open_store()
+    database: Path = store.path / "agentmem.db"
+    before = database.stat().st_size
+    deadline = time.monotonic() + 20
+    added = 0
+    while database.stat().st_size < before + 50 * 8192:
+        assert time.monotonic() < deadline
+        fill.add(store, *("x" * 1_000 for _ in range(50)))
+        added += 50
+    names = {thread.name for thread in threading.enumerate()}
+    assert "agentmem-checkpoint" in names
+    store.close()
+    assert "agentmem-checkpoint" not in {thread.name for thread in threading.enumerate()}
+    with open_store().read() as snapshot:
+        assert snapshot.count(filters.EVERYTHING) == added
+
+
+def test_the_log_stays_short_while_writers_never_pause(
+    open_store: Any, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several writers and readers at once; the log is started over all the same."""
+    monkeypatch.setattr(Checkpointer, "SOFT", 50)
+    monkeypatch.setattr(Checkpointer, "HARD", 400)
+    store = open_store()
+    stop = threading.Event()
+    largest = 0
+
+    def write(number: int) -> None:
+        for i in range(40):
+            fill.add(store, *(f"{number} {i} {n} " + "x" * 2_000 for n in range(20)))
+
+    def read() -> None:
+        while not stop.is_set():
+            with store.read() as snapshot:
+                snapshot.count(filters.EVERYTHING)
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(3)]
+    reader = threading.Thread(target=read)
+    for thread in (*writers, reader):
+        thread.start()
+    while any(thread.is_alive() for thread in writers):
+        largest = max(largest, wal_size(store))
+        writers[0].join(0.01)
+    stop.set()
+    reader.join()
+    with store.read() as snapshot:
+        assert snapshot.count(filters.EVERYTHING) == 2_400
+    total = 2_400 * 2_000
+    assert largest < 2 * 400 * 8192 < total * 2
+    assert store.check() == []
+
+
+def test_a_long_reader_only_delays_the_shortening(
+    open_store: Any, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Checkpointer, "SOFT", 20)
+    monkeypatch.setattr(Checkpointer, "HARD", 20)
+    store = open_store()
+    fill.add(store, "first")
+    with store.read() as snapshot:
+        for i in range(30):
+            fill.add(store, *(f"{i} {n} " + "x" * 500 for n in range(20)))
+        grown = wal_size(store)
+        assert snapshot.count(filters.EVERYTHING) == 1
+    fill.add(store, "later")
+    fill.add(store, "last")  # starts the log over
+    for i in range(5):
+        fill.add(store, f"{i}")
+    assert wal_size(store) <= grown + 20 * 8192
+    with store.read() as snapshot:
+        assert snapshot.count(filters.EVERYTHING) == 608
