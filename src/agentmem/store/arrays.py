@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from agentmem._native import vectors as native
 from agentmem.types import NEVER, IndexRows, TermBatch, VectorSource
 
-__all__ = ["INDEX_COLUMNS", "join_vectors", "slice_terms", "slice_vectors", "to_index_rows"]
+__all__ = [
+    "INDEX_COLUMNS",
+    "join_vectors",
+    "pack_vectors",
+    "slice_terms",
+    "slice_vectors",
+    "to_index_rows",
+]
 
 #: What ``to_index_rows`` reads, of ``memories m``, ``vectors v`` and ``terms t``.
 INDEX_COLUMNS = (
@@ -20,23 +27,24 @@ INDEX_COLUMNS = (
 )
 
 
+def pack_vectors(vectors: NDArray[np.float32], source: VectorSource) -> tuple[bytes, int]:
+    """``(n, dim)`` as stored, one after the other, and the bytes of each: float16 of the
+    model's, float32 of a caller's, little-endian."""
+    rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    if source == VectorSource.MODEL:
+        return native.to_f16(rows).astype("<f2", copy=False).tobytes(), 2 * rows.shape[1]
+    return rows.astype("<f4", copy=False).tobytes(), 4 * rows.shape[1]
+
+
 def slice_vectors(vectors: NDArray[np.float32], sources: Sequence[VectorSource]) -> list[bytes]:
-    """One blob per row of ``(n, dim)``: float16 of the model's, float32 of a caller's."""
-    n, dim = vectors.shape
-    if all(source == VectorSource.CALLER for source in sources):
-        data, width = np.ascontiguousarray(vectors, dtype="<f4").tobytes(), 4 * dim
-        return [data[i : i + width] for i in range(0, n * width, width)]
-    data, width = half(vectors).tobytes(), 2 * dim
-    blobs = [data[i : i + width] for i in range(0, n * width, width)]
-    for i, source in enumerate(sources):
-        if source == VectorSource.CALLER:
-            blobs[i] = np.ascontiguousarray(vectors[i], dtype="<f4").tobytes()
+    """One blob per row of ``(n, dim)``."""
+    blobs: list[bytes] = [b""] * len(sources)
+    for source in set(sources):
+        places = [i for i, one in enumerate(sources) if one == source]
+        data, width = pack_vectors(vectors[places], source)
+        for i, start in zip(places, range(0, len(data), width), strict=True):
+            blobs[i] = data[start : start + width]
     return blobs
-
-
-def half(vectors: NDArray[np.float32]) -> NDArray[np.float16]:
-    """float16 of C-contiguous float32 rows, little-endian."""
-    return native.to_f16(np.ascontiguousarray(vectors, dtype=np.float32))
 
 
 def join_vectors(blobs: Sequence[bytes], sources: Sequence[int], dim: int) -> NDArray[Any]:

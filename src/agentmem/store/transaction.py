@@ -17,9 +17,9 @@ from agentmem.errors import (
     StoreError,
     VectorError,
 )
-from agentmem.store import erase, lookups, reembed
+from agentmem.store import adding, erase, reembed
 from agentmem.store.connection import Connection
-from agentmem.store.rows import integers, intern_scope, scopes_matching
+from agentmem.store.rows import scopes_matching
 from agentmem.store.schema import MEMORY_COLUMNS
 from agentmem.store.snapshot import Snapshot, State, read_state
 from agentmem.times import now_micros
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "WriteTransaction"]
 
-_INSERT = (
-    f"INSERT INTO memories({', '.join(MEMORY_COLUMNS)})"
-    f" VALUES ({', '.join('?' * len(MEMORY_COLUMNS))})"
-)
 _KEEP_VERSION = (
     "INSERT INTO versions SELECT ?, " + ", ".join(MEMORY_COLUMNS) + " FROM memories WHERE key = ?"
 )
@@ -172,52 +168,29 @@ class WriteTransaction:
     ) -> list[int]:
         if not memories:
             return []
-        from agentmem.store.arrays import slice_terms, slice_vectors
-
         self._require_vectors(len(memories), vectors, sources)
         with self._changing():
-            numbers, positions = self._places(memories)
             first = self._next(len(memories))
             keys = range(first, first + len(memories))
-            now = self._now
-            try:
-                self._db.many(
-                    _INSERT,
-                    [
-                        (key, m.id, scope, m.content, m.content_hash, m.actor_id, m.role,
-                         m.memory_type, m.level, m.importance, m.metadata,
-                         now if m.event_at is None else m.event_at, now, now, m.expires_at,
-                         position, key, m.idempotency_key)
-                        for key, m, scope, position in zip(
-                            keys, memories, numbers, positions, strict=True
-                        )
-                    ],
-                )  # fmt: skip
-            except apsw.ConstraintError as error:
-                raise self._conflict(memories, first) from error
-            self._db.many(
-                "INSERT INTO vectors(key, source, data) VALUES (?, ?, ?)",
-                zip(keys, map(int, sources), slice_vectors(vectors, sources), strict=True),
-            )
-            self._db.many(
-                "INSERT INTO terms(key, length, terms, counts) VALUES (?, ?, ?, ?)",
-                [(key, *row) for key, row in zip(keys, slice_terms(terms), strict=True)],
-            )
-            self._db.execute(
-                "INSERT INTO events(seq, key, event, at, actor_id)"
-                f" SELECT value, value, {int(Event.ADD)}, ?, NULL FROM carray(?)",
-                (now, integers(keys)),
-            )
+            adding.add_rows(self._db, memories, keys, self._now, self._interned)
+            adding.add_vectors(self._db, keys, vectors, sources)
+            adding.add_terms(self._db, keys, terms)
+            adding.add_events(self._db, keys, self._now)
         return list(keys)
 
     def _require_vectors(
         self, count: int, vectors: NDArray[np.float32], sources: Sequence[VectorSource]
     ) -> None:
         """Record the model with the first vector, and refuse vectors of another dimension."""
-        if self._model is None:
+        model = self._model
+        if model is None:
             raise StoreError("the store was opened without a model, so it takes no vectors")
+        if vectors.shape != (count, model.dim) or len(sources) != count:
+            raise VectorError(
+                f"vectors have shape {vectors.shape} with {len(sources)} sources; the store needs "
+                f"({count}, {model.dim}) and {count}"
+            )
         if not self._state.model_id:
-            model = self._model
             self.put_meta("model_id", model.model_id)
             self.put_meta("dim", model.dim)
             self.put_meta("analyzer", model.analyzer)
@@ -225,68 +198,6 @@ class WriteTransaction:
                 self._state, model_id=model.model_id, dim=model.dim, analyzer=model.analyzer
             )
             self._view = None
-        if vectors.shape != (count, self._state.dim) or len(sources) != count:
-            raise VectorError(
-                f"vectors have shape {vectors.shape} with {len(sources)} sources; the store needs "
-                f"({count}, {self._state.dim}) and {count}"
-            )
-
-    def _places(self, memories: Sequence[NewMemory]) -> tuple[list[int], list[int]]:
-        """Per memory its scope id and its position in that scope."""
-        next_position: dict[int, int] = {}
-        numbers: list[int] = []
-        positions: list[int] = []
-        scope, number = None, 0
-        for memory in memories:
-            if memory.scope is not scope:
-                scope = memory.scope
-                number = self._intern(scope)
-                if number not in next_position:
-                    next_position[number] = self._db.value(
-                        "SELECT next_position FROM scopes WHERE scope = ?", (number,)
-                    )
-            numbers.append(number)
-            positions.append(next_position[number])
-            next_position[number] += 1
-        self._db.many(
-            "UPDATE scopes SET next_position = ? WHERE scope = ?",
-            [(position, number) for number, position in next_position.items()],
-        )
-        return numbers, positions
-
-    def _intern(self, scope: Scope) -> int:
-        number = self._interned.get(scope)
-        if number is None:
-            number = self._interned[scope] = intern_scope(self._db, scope)
-        return number
-
-    def _conflict(self, memories: Sequence[NewMemory], first: int) -> ConflictError:
-        """Which id or idempotency key was already taken: the first, in input order."""
-        from uuid import UUID
-
-        taken = {
-            row[1]
-            for row in lookups.by_ids(self._db, [m.id for m in memories], "m.key, m.id")
-            if row[0] < first
-        }
-        used: set[tuple[Scope, str]] = set()
-        for memory in memories:
-            if memory.id in taken:
-                return ConflictError(
-                    f"the id {UUID(bytes=memory.id)} is already taken by another memory; "
-                    "leave the id out, or update that memory"
-                )
-            taken.add(memory.id)
-            if memory.idempotency_key is None:
-                continue
-            token = (memory.scope, memory.idempotency_key)
-            held = self.view.idempotent([memory.scope], [memory.idempotency_key])[0]
-            if token in used or (held is not None and held < first):
-                return ConflictError(
-                    f"the idempotency key {memory.idempotency_key!r} is already taken in its scope"
-                )
-            used.add(token)
-        return ConflictError("an id or idempotency key is already taken by another memory")
 
     # -- changing
     def update(
