@@ -36,7 +36,7 @@ def answer(message: str, recalled: list[str]) -> str:
 
 def recall(memory: Memory, message: str) -> list[str]:
     """What this user said before that bears on ``message``, best first."""
-    hits = memory.search(message, filters={"role": "user"}, top_k=5, threshold=0.2)["results"]
+    hits = memory.search(message, filters={"role": "user"}, top_k=5, threshold=0.1)["results"]
     return [hit["memory"] for hit in hits if not hit["memory"].endswith("?")]
 
 

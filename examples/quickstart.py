@@ -22,7 +22,7 @@ def main() -> None:
     with Memory("./mem", user_id="alice") as memory:
         memory.add_batch(FACTS, dedupe=True)
 
-        for question in ("where does she live?", "what should I leave out of a cake for her?"):
+        for question in ("which city do I live in?", "what food must I avoid?"):
             print(question)
             for hit in memory.search(question, top_k=2)["results"]:
                 print(f"  {hit['score']:.3f}  {hit['memory']}")

@@ -34,7 +34,7 @@ def run(script: str, folder: Path, *arguments: str) -> str:
 
 def test_quickstart_finds_what_it_stored(tmp_path: Path) -> None:
     lines = run("quickstart.py", tmp_path).splitlines()
-    best = lines[lines.index("where does she live?") + 1]
+    best = lines[lines.index("which city do I live in?") + 1]
     assert "I moved to Lisbon in March" in best
 
 
