@@ -132,9 +132,8 @@ class OnnxEncoder:
         """
         out = np.empty((len(texts), self._dim), np.float32)
         work = Work(texts, self._reader.ids, limit=self._limit, sessions=self.size)
-        batches = work.first()
-        # At most a batch a session: then it is small, and done after one.
-        slots = self._small if batches <= self.size else self._large
+        batches, tokens = work.first()
+        slots = self._small if tokens <= self._limit else self._large
         helpers = self._call_helpers(work, slots, out, min(batches, self.size) - 1)
         try:
             self._drain(work, slots, out)

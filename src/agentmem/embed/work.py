@@ -41,7 +41,7 @@ def batch_tokens(lengths: list[int], limit: int, sessions: int) -> int:
     rounds = -(-total // (limit * sessions))
     share = -(-total // (rounds * sessions)) if rounds else limit
     # Batches are filled row by row and end up to one row short of their size.
-    return max(1, min(limit, max(share + max(lengths, default=0) // 2, MIN_TOKENS)))
+    return max(1, min(limit, max(share + max(lengths, default=0), MIN_TOKENS)))
 
 
 class Work:
@@ -68,11 +68,11 @@ class Work:
         self._lock = Lock()
         self._stopped = False
 
-    def first(self) -> int:
-        """Tokenises the first window; returns how many batches it makes."""
+    def first(self) -> tuple[int, int]:
+        """Tokenises the first window; returns its number of batches and of padded tokens."""
         with self._lock:
             self._refill()
-            return len(self._ready)
+            return len(self._ready), sum(batch.ids.size for batch in self._ready)
 
     def take(self) -> Batch | None:
         """The next batch, or None when there is none or the work was stopped."""
