@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,3 +167,76 @@ def test_opening_loads_no_numpy(store_path: Path) -> None:
         "Store(sys.argv[1]).close(); raise SystemExit('numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program, str(store_path)]).returncode == 0
+
+
+def test_closing_waits_for_the_writer_and_refuses_those_behind_it(
+    open_store: Any, fill: Any
+) -> None:
+    store = open_store()
+    inside, go_on = threading.Event(), threading.Event()
+    outcome: list[str] = []
+
+    def write() -> None:
+        with store.write() as tx:
+            inside.set()
+            go_on.wait()
+            fill.insert(tx, [fill.new("written")])
+        outcome.append("written")
+
+    def write_later() -> None:
+        try:
+            fill.add(store, "refused")
+        except ClosedError:
+            outcome.append("refused")
+
+    def close() -> None:
+        store.close()
+        outcome.append("closed")
+
+    threads = [threading.Thread(target=write)]
+    threads[0].start()
+    inside.wait()
+    for number, target in enumerate((close, write_later), 1):
+        threads.append(threading.Thread(target=target))
+        threads[-1].start()
+        while len(store._lock._turns._waiting) < number:
+            time.sleep(0.001)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome) == ["closed", "refused", "written"]
+    assert open_store().last_seq() == 1
+
+
+def test_closing_inside_a_write_is_refused(open_store: Any, fill: Any) -> None:
+    store = open_store(config={"lock_timeout": 0.05})
+    with store.write() as tx:
+        with pytest.raises(StoreTimeoutError):
+            store.close()
+        fill.insert(tx, [fill.new("goes on")])
+    assert store.last_seq() == 1
+
+
+def test_many_processes_may_make_the_same_store(store_path: Path) -> None:
+    program = (
+        "import sys; from agentmem.store import Store\n"
+        "sys.stdin.readline(); store = Store(sys.argv[1])\n"
+        "with store.write() as tx: tx.put_meta(sys.argv[2], '1')\n"
+        "store.close()"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(store_path), f"process {n}"],
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for n in range(6)
+    ]  # fmt: skip
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in started:
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+    with Store(store_path) as store, store.read() as snapshot:
+        assert [snapshot.meta(f"process {n}") for n in range(6)] == ["1"] * 6

@@ -44,6 +44,16 @@ def test_a_half_read_answer_in_one_place_hides_no_commit_from_another(
         cursor.close()
 
 
+def test_an_answer_left_half_read_hides_no_later_commit(store: Store, fill: Any) -> None:
+    cursors = []
+    for i in range(20):
+        fill.add(store, f"memory {i}")
+        with store.read() as snapshot:
+            assert snapshot.count(filters.EVERYTHING) == i + 1
+            cursors.append(snapshot._db.raw.execute("SELECT m.name FROM meta m, sqlite_schema"))
+    assert store._readers.open_count <= 1
+
+
 def test_closing_empties_the_log(open_store: Any, fill: Any) -> None:
     store = open_store()
     fill.add(store, "a")

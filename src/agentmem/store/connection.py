@@ -99,10 +99,16 @@ class Connection:
         return self.raw.in_transaction
 
     def rollback(self) -> None:
-        """End whatever transaction is open; a connection that cannot is broken."""
+        """End whatever transaction is open; a connection that cannot is broken.
+
+        A cursor that somebody left half-read keeps the read transaction, and with it hides all
+        later commits: such a connection is broken, too.
+        """
         try:
             if self.raw.in_transaction:
                 self.raw.execute("ROLLBACK")
+            if self.raw.txn_state() != apsw.SQLITE_TXN_NONE:
+                self.broken = True
         except apsw.Error:
             self.broken = True
 

@@ -11,10 +11,12 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from agentmem.errors import StoreTimeoutError
+from agentmem.errors import ClosedError, StoreTimeoutError
 
 __all__ = ["LOCK_NAME", "QUEUE_NAME", "PortableFileLock", "WriteLock", "make_file_lock"]
 
@@ -40,17 +42,21 @@ class WriteLock:
         self._folder = folder
         self._turns = _Turns()
         self._files = make_file_lock(folder)
+        self._closed = False
 
     def acquire(self, timeout: float) -> None:
         """Wait for the lock.
 
         Raises:
             StoreTimeoutError: not granted within ``timeout`` seconds.
+            ClosedError: closed meanwhile.
         """
         deadline = time.monotonic() + timeout
         if not self._turns.acquire(timeout):
             raise self._timeout(timeout, "another thread of this process is")
         try:
+            if self._closed:
+                raise ClosedError(f"the store {str(self._folder)!r} is closed; open it again")
             granted = self._files.acquire(max(0.0, deadline - time.monotonic()))
         except BaseException:
             self._turns.release()
@@ -65,12 +71,25 @@ class WriteLock:
         finally:
             self._turns.release()
 
-    def exclude_threads(self, timeout: float) -> bool:
-        """Wait until no thread of this process writes, and let none write again."""
-        return self._turns.acquire(timeout)
+    @contextmanager
+    def closing(self, timeout: float) -> Iterator[None]:
+        """Wait until no thread of this process writes; after the block none can again.
+
+        Raises:
+            StoreTimeoutError: one was still writing after ``timeout`` seconds.
+        """
+        if not self._turns.acquire(timeout):
+            raise self._timeout(timeout, "another thread of this process is")
+        try:
+            yield
+        finally:
+            self._closed = True
+            self._files.close()
+            self._turns.release()
 
     def close(self) -> None:
-        self._files.close()
+        with self.closing(0.0):
+            pass
 
     def forget(self) -> None:
         self._files.forget()

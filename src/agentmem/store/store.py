@@ -17,8 +17,8 @@ from agentmem.store import erase, schema
 from agentmem.store.access import AccessCounts, write_counts
 from agentmem.store.checkpoint import Checkpointer, empty
 from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
-from agentmem.store.faults import path_error, translate
-from agentmem.store.lock import WriteLock
+from agentmem.store.faults import translate
+from agentmem.store.folder import is_made, make_folder, open_lock
 from agentmem.store.pool import ReaderPool
 from agentmem.store.snapshot import ScopeCache, Snapshot, State, read_state
 from agentmem.store.transaction import Model, WriteTransaction
@@ -50,7 +50,7 @@ class Store:
             ModelMismatchError: it holds vectors of another model than ``model_id``.
             StoreCorruptError, StoreFullError, StoreTimeoutError
         """
-        place = Place(_make_folder(path), config or StoreConfig(), vfs)
+        place = Place(make_folder(path), config or StoreConfig(), vfs)
         self._place = place
         self._model = None if model_id is None else Model(model_id, dim, analyzer)
         self._pid = os.getpid()
@@ -58,7 +58,7 @@ class Store:
         self._timeout = place.config.lock_timeout
         self._scopes = ScopeCache()
         self._access = AccessCounts()
-        self._lock = _write_lock(place.folder)
+        self._lock = open_lock(place.folder)
         self._readers = ReaderPool(self._open_reader, place.config.readers)
         self._checkpoints = Checkpointer(self._open_reader)
         self._writer: Connection | None = None
@@ -76,9 +76,11 @@ class Store:
         return (Path(path) / DATABASE_NAME).is_file()
 
     def _prepare(self) -> None:
-        self._writer = self._open_writer()
-        if not schema.is_current(self._writer):
+        if is_made(self._place.database):
+            self._writer = self._open_writer()
+        if self._writer is None or not schema.is_current(self._writer):
             self.migrated = self.migrate()
+        assert self._writer is not None
         self._check(read_state(self._writer))
         found = os.stat(self._place.database)
         self._file = (found.st_dev, found.st_ino)
@@ -88,7 +90,8 @@ class Store:
         self._require_open()
         self._lock.acquire(self._timeout)
         try:
-            assert self._writer is not None
+            if self._writer is None:  # a new database: two processes may want to make it
+                self._writer = self._open_writer()
             return schema.create_or_migrate(self._writer)
         finally:
             self._lock.release()
@@ -249,21 +252,22 @@ class Store:
             return check.problems(snapshot)
 
     def close(self) -> None:
-        """Write what is counted, empty the WAL if nobody else uses it, let go of the folder."""
+        """Write what is counted, empty the WAL if nobody else uses it, let go of the folder.
+
+        Raises:
+            StoreTimeoutError: a thread is still writing; nothing was closed.
+        """
         if self._closed or self._pid != os.getpid():
             return
-        try:
-            # Counts are statistics: a full or locked disk does not keep a store open.
-            with suppress(StoreError):
-                if self._writer is not None and not self._writer.broken:
-                    self.flush_access(timeout=min(1.0, self._timeout))
-        finally:
+        # Counts are statistics: a full or locked disk does not keep a store open.
+        with suppress(StoreError):
+            if self._writer is not None and not self._writer.broken:
+                self.flush_access(timeout=min(1.0, self._timeout))
+        with self._lock.closing(self._timeout):
             self._closed = True
-            self._lock.exclude_threads(self._timeout)
             self._checkpoints.close()
             self._readers.close()
             self._close_writer()
-            self._lock.close()
             _open_stores.discard(self)
 
     def __enter__(self) -> Store:
@@ -391,25 +395,3 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _make_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder, absolute (so that a later chdir does not move the store)."""
-    folder = Path(os.path.abspath(os.fspath(path)))
-    if folder.exists() and not folder.is_dir():
-        raise StorePathError(
-            f"{str(folder)!r} is a file; a store is a folder: give the path of one, or of "
-            "nothing yet"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise path_error(error, folder) from error
-    return folder
-
-
-def _write_lock(folder: Path) -> WriteLock:
-    try:
-        return WriteLock(folder)
-    except OSError as error:
-        raise path_error(error, folder) from error
