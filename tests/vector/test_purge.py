@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,33 +47,50 @@ def test_a_purged_memory_is_in_no_file(author: Any, store_path: Path, crowd: int
         assert files_with(folder, stored_vector(author, others[0]))
 
 
-def test_files_that_a_killed_drainer_left_are_purged_too(author: Any, store_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["table", "seq"])
+def test_a_table_that_a_killed_drainer_left_is_purged_too(
+    author: Any, store_path: Path, moment: str
+) -> None:
     folder = store_path / "vectors.lance"
     (secret,) = author.add([SECRET])
     others = author.add(5)
-    program = """
+    program = f"""
 import os, sys
 from runpy import run_path
 author = run_path(sys.argv[1])["Author"](sys.argv[2])
 import agentmem.vector.place as place
 save = place.save
-place.save = lambda path, mark: os._exit(9) if mark.seq else save(path, mark)
+place.save = lambda path, mark: os._exit(9) if mark.{moment} else save(path, mark)
 author.projection().drain()
 """
-    # Killed after its commit and before its watermark: the table is there, and nothing names it.
+    # Killed before the watermark could name the table, or vouch for the first commit.
     done = subprocess.run(
         [sys.executable, "-c", program, str(Path(__file__).with_name("conftest.py")), store_path],
         check=False,
     )
     assert done.returncode == 9
-    assert files_with(folder, SECRET.encode())
+    assert len(list(folder.glob("*.lance"))) == 1
     (record,) = author.records([secret])
     author.purge([record.id])
     lance = author.projection()
     lance.purge()
+    assert len(list(folder.glob("*.lance"))) == 1
     assert files_with(folder, SECRET.encode()) == []
     assert files_with(folder, stored_vector(author, others[0]))
     assert lance.verify() == []
+
+
+def test_files_that_a_killed_drainer_never_committed_are_purged_too(
+    author: Any, lance: Any, store_path: Path
+) -> None:
+    folder = store_path / "vectors.lance"
+    author.add([SECRET])
+    lance.drain()
+    (data,) = folder.glob("*.lance/data/*.lance")
+    shutil.copy(data, data.with_name("0101" + data.name[4:]))  # as a killed merge leaves it
+    author.purge([record.id for record in author.records([1])])
+    lance.purge()
+    assert files_with(folder, SECRET.encode()) == []
 
 
 def test_rolled_back_rows_are_purged_too(author: Any, lance: Any, store_path: Path) -> None:

@@ -171,8 +171,14 @@ author.close()
 """
 
 
+@pytest.mark.parametrize("meanwhile", ["drain", "rebuild"])
 def test_a_drainer_that_slept_cannot_move_the_table_backwards(
-    author: Any, filled: Any, store_path: Path, monkeypatch: pytest.MonkeyPatch
+    author: Any,
+    filled: Any,
+    store_path: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: str,
 ) -> None:
     monkeypatch.setenv("SLEEPY", "1")
     keys = author.add(20)
@@ -183,16 +189,18 @@ def test_a_drainer_that_slept_cannot_move_the_table_backwards(
     child.stdin.flush()
     _, status = os.waitpid(child.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
-    # It holds twenty rows that are about to be history, and the lock; someone takes the lock away.
+    # It holds twenty rows that are about to be history, and the lock, which someone takes away.
     (store_path / "drain.lock").unlink()
     author.delete(keys[:10])
     author.update(keys[10:], "newer")
-    filled.drain()
+    getattr(filled, meanwhile)()
     assert filled.verify() == []
+    tables = sorted(folder.glob("*.lance"))
     child.send_signal(signal.SIGCONT)
     assert int(child.stdout.readline()) == author.store.last_seq()
     assert finish(child) == 0
     assert filled.verify() == []
+    assert sorted(folder.glob("*.lance")) == tables  # it went on with what it found
 
 
 def test_a_commit_that_came_late_is_undone(author: Any, filled: Any, folder: Path) -> None:
@@ -376,6 +384,7 @@ def test_a_reset_while_draining(author: Any, lance: Any, folder: Path) -> None:
         done.append(1)
 
     lance.drain(progress=progress)
+    assert lance.verify() == []
     assert_whole(author, lance)
     assert len(list(folder.glob("*.lance"))) == 1
 

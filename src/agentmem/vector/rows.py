@@ -30,12 +30,13 @@ This module imports pyarrow, so import it where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from agentmem._native import arrow
 from agentmem.ids import id_to_str
 
 if TYPE_CHECKING:
@@ -93,40 +94,67 @@ def arrow_rows(
 ) -> pa.RecordBatch:
     """One record batch of whole memories; ``vectors[i]`` (``(n, dim)``, taken without a copy if
     C-contiguous) and ``sources[i]`` belong to ``records[i]``."""
-    n, dim = vectors.shape
-    schema = arrow_schema(
-        dim, half=vectors.dtype == np.float16, text_ids=text_ids, sources=sources is not None
-    )
-    levels = [r.level for r in records]
+    sourced = sources is not None
+    half = vectors.dtype == np.float16
+    schema = arrow_schema(vectors.shape[1], half=half, text_ids=text_ids, sources=sourced)
+    rows: Any = np.ascontiguousarray(vectors)
     scopes = [r.scope for r in records]
-    columns: list[Any] = [
-        [r.key for r in records],
-        [r.seq for r in records],
-        [id_to_str(r.id) for r in records] if text_ids else [r.id for r in records],
-        [r.content for r in records],
-        [r.content_hash for r in records],
-        [r.metadata for r in records],
-        [s.user_id for s in scopes],
-        [s.agent_id for s in scopes],
-        [s.run_id for s in scopes],
-        [s.org_id for s in scopes],
-        [r.actor_id for r in records],
-        [r.role for r in records],
-        [r.memory_type for r in records],
-        [level if isinstance(level, str) else None for level in levels],
-        [level if isinstance(level, int) else None for level in levels],
-        [r.importance for r in records],
-        [r.event_at for r in records],
-        [r.created_at for r in records],
-        [r.updated_at for r in records],
-        [r.expires_at for r in records],
-        [r.position for r in records],
-        [r.idempotency_key for r in records],
-    ]
-    arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=False)]
-    flat = np.ascontiguousarray(vectors).reshape(-1)
-    arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), dim))
+    levels = [r.level for r in records]
+    ids = [r.id for r in records]
+    columns = {
+        "key": _numbers([r.key for r in records]),
+        "seq": _numbers([r.seq for r in records]),
+        "id": arrow.utf8([id_to_str(i) for i in ids]) if text_ids else _bytes16(ids),
+        "content": arrow.utf8([r.content for r in records]),
+        "content_hash": _bytes16([r.content_hash for r in records]),
+        "metadata": arrow.utf8([r.metadata for r in records]),
+        "user_id": arrow.utf8([s.user_id for s in scopes]),
+        "agent_id": arrow.utf8([s.agent_id for s in scopes]),
+        "run_id": arrow.utf8([s.run_id for s in scopes]),
+        "org_id": arrow.utf8([s.org_id for s in scopes]),
+        "actor_id": arrow.utf8([r.actor_id for r in records]),
+        "role": arrow.utf8([r.role for r in records]),
+        "memory_type": arrow.utf8([r.memory_type for r in records]),
+        "level": arrow.utf8([level if isinstance(level, str) else None for level in levels]),
+        "level_number": _optional([None if isinstance(level, str) else level for level in levels]),
+        "importance": _optional([r.importance for r in records], np.float64),
+        "event_at": arrow.timestamp(_int64([r.event_at for r in records])),
+        "created_at": arrow.timestamp(_int64([r.created_at for r in records])),
+        "updated_at": arrow.timestamp(_int64([r.updated_at for r in records])),
+        "expires_at": _optional([r.expires_at for r in records], make=arrow.timestamp),
+        "position": _numbers([r.position for r in records]),
+        "idempotency_key": arrow.utf8([r.idempotency_key for r in records]),
+        "vector": arrow.fixed_list(rows),
+    }
     if sources is not None:
-        arrays.append(pa.array(sources.astype(np.int32)))
-    assert len(records) == n
+        columns["vector_source"] = arrow.int32(sources.astype(np.int32))
+    batch = pa.record_batch(arrow.record_batch(columns))
+    # The kernel has no float64; its eight bytes travelled as an integer.
+    arrays = [
+        column.view(pa.float64()) if name == "importance" else column
+        for name, column in zip(schema.names, batch.columns, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _int64(values: Sequence[int]) -> NDArray[np.int64]:
+    return np.array(values, dtype=np.int64)
+
+
+def _numbers(values: Sequence[int]) -> arrow.Column:
+    return arrow.int64(_int64(values))
+
+
+def _bytes16(values: Sequence[bytes]) -> arrow.Column:
+    return arrow.fixed_binary(b"".join(values), 16)
+
+
+def _optional(
+    values: Sequence[float | None],
+    dtype: type[np.int64] | type[np.float64] = np.int64,
+    make: Callable[[NDArray[np.int64], NDArray[np.bool_]], arrow.Column] = arrow.int64,
+) -> arrow.Column:
+    """A column of eight-byte numbers of which some are missing."""
+    present = np.array([value is not None for value in values], dtype=np.bool_)
+    filled = np.array([0 if value is None else value for value in values], dtype=dtype)
+    return make(filled.view(np.int64), present)

@@ -1,0 +1,198 @@
+"""The LanceDB projection: draining the log, and the rates it is measured against.
+
+Each drain is checked: the rate of a drain that lost rows is no rate.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.common import texts, vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agentmem.types import TermBatch
+
+ROWS = 50_000
+DIM = 384
+BATCH = 20_000
+
+
+def _one_term_each(n: int) -> TermBatch:
+    """The projection does not read terms."""
+    import numpy as np
+
+    from agentmem.types import TermBatch
+
+    ones = np.ones(n, dtype=np.uint16)
+    return TermBatch(
+        offsets=np.arange(n + 1, dtype=np.int64),
+        terms=np.ones(n, dtype=np.uint64),
+        counts=ones,
+        lengths=ones.astype(np.uint32),
+    )
+
+
+class _Drained:
+    """A store of ``ROWS`` memories with model-made vectors, and its projection."""
+
+    timeout = 600
+    number = 1
+    warmup_time = 0.0
+
+    def setup(self) -> None:
+        import lancedb  # noqa: F401  a second, once per process
+
+        from agentmem.config import ProjectionConfig, StoreConfig
+        from agentmem.store import Store
+        from agentmem.vector.projection import LanceProjection
+
+        self.folder = tempfile.mkdtemp(prefix="agentmem-bench-")
+        self.store = Store(
+            Path(self.folder) / "store",
+            StoreConfig(durability="off"),
+            model_id="bench",
+            dim=DIM,
+            analyzer="bench",
+        )
+        self.lance = LanceProjection(
+            Path(self.folder) / "store", self.store, ProjectionConfig(batch_rows=BATCH)
+        )
+        self.texts = texts(ROWS)
+        self.vectors = vectors(ROWS, DIM)
+        self.insert(self.texts, self.vectors)
+
+    def insert(self, contents: list[str], rows: NDArray[np.float32]) -> None:
+        from agentmem.ids import new_ids
+        from agentmem.types import NewMemory, Scope, VectorSource
+
+        for i in range(0, len(contents), 5_000):
+            part = contents[i : i + 5_000]
+            memories = [
+                NewMemory(
+                    id=id_,
+                    scope=Scope(user_id=f"user-{j % 100}"),
+                    content=text,
+                    content_hash=id_,  # the projection does not look at it
+                )
+                for j, (id_, text) in enumerate(zip(new_ids(len(part)), part, strict=True))
+            ]
+            with self.store.write() as transaction:
+                transaction.insert(
+                    memories,
+                    rows[i : i + 5_000],
+                    [VectorSource.MODEL] * len(part),
+                    _one_term_each(len(part)),
+                )
+
+    def teardown(self) -> None:
+        self.lance.close()
+        self.store.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def drained(self) -> float:
+        """Seconds of a drain that reached the end of the log."""
+        begin = time.perf_counter()
+        reached = self.lance.drain()
+        took = time.perf_counter() - begin
+        assert reached == self.store.last_seq()
+        return took
+
+
+class Drain(_Drained):
+    """From nothing."""
+
+    unit = "rows/s"
+
+    def track_new_rows(self) -> float:
+        rate = ROWS / self.drained()
+        assert self.lance.verify() == []
+        return rate
+
+    def track_ratio_to_bare_merges(self) -> float:
+        """Our drain against LanceDB's ``merge_insert`` of ready-made batches of the same rows."""
+        took = self.drained()
+        return self.bare_merges() / took
+
+    track_ratio_to_bare_merges.unit = "ratio"  # type: ignore[attr-defined]
+
+    def bare_merges(self) -> float:
+        import lancedb
+
+        from agentmem.vector.rows import arrow_rows, arrow_schema
+
+        batches: list[Any] = []
+        with self.store.read() as snapshot:
+            for first in range(1, ROWS + 1, BATCH):
+                keys = list(range(first, min(first + BATCH, ROWS + 1)))
+                found = snapshot.records(keys)
+                half = snapshot.vectors(keys)[0].astype("f2")
+                batches.append(arrow_rows([found[key] for key in keys], half))
+        table = lancedb.connect(f"{self.folder}/bare").create_table(
+            "bare", schema=arrow_schema(DIM, half=True)
+        )
+        begin = time.perf_counter()
+        for batch in batches:
+            table.merge_insert("key").when_matched_update_all(
+                where="target.seq < source.seq"
+            ).when_not_matched_insert_all().execute(batch)
+        took = time.perf_counter() - begin
+        assert table.count_rows() == ROWS
+        return took
+
+
+class Tail(_Drained):
+    """What has changed in a table that is there already."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.drained()
+
+    def time_nothing_to_do(self) -> None:
+        self.lance.drain()
+
+    def time_notify(self) -> None:
+        self.lance.notify(self.store.last_seq())
+
+    def track_one_row_ms(self) -> float:
+        self.insert(self.texts[:1], self.vectors[:1])
+        return 1000 * self.drained()
+
+    track_one_row_ms.unit = "ms"  # type: ignore[attr-defined]
+
+    def track_updates(self) -> float:
+        from dataclasses import replace
+
+        keys = list(range(1, 10_001))
+        with self.store.read() as snapshot:
+            records = [replace(r, importance=0.5) for r in snapshot.records(keys).values()]
+        with self.store.write() as transaction:
+            transaction.update(records, None, None, None)
+        return len(keys) / self.drained()
+
+    track_updates.unit = "rows/s"  # type: ignore[attr-defined]
+
+    def track_deletes(self) -> float:
+        keys = list(range(1, 10_001))
+        with self.store.write() as transaction:
+            transaction.delete(keys)
+        return len(keys) / self.drained()
+
+    track_deletes.unit = "rows/s"  # type: ignore[attr-defined]
+
+    def time_purge(self) -> None:
+        self.lance.purge()
+
+    def time_verify(self) -> None:
+        assert self.lance.verify() == []
+
+    def track_bytes_a_row(self) -> float:
+        return float(self.lance.stats()["bytes"] / ROWS)
+
+    track_bytes_a_row.unit = "bytes"  # type: ignore[attr-defined]
