@@ -1,0 +1,151 @@
+"""Embedding: what the embedder adds to the bare model, and how fast each model is.
+
+``track_ratio_to_bare_sessions`` is the one to watch: the embedder from text against nothing but
+``session.run`` on the same batches, tokenised beforehand, taking turns in the same process, so
+that a busy or a slow machine weighs on both alike.  Its goal is 0.9.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from agentmem import embed, models
+from agentmem.config import EmbeddingConfig
+from benchmarks import common
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agentmem.embed.local import LocalEmbedder
+
+TRANSFORMERS = ["minilm", "minilm-fp32"]
+
+
+def loaded(name: str) -> LocalEmbedder:
+    made = embed.create(models.resolve(name), lambda: models.provision(name), EmbeddingConfig())
+    made.warm_up()
+    return made
+
+
+def best(calls: list[Callable[[], object]], seconds: float, turns: int = 3) -> list[float]:
+    """The shortest time of each call, taking turns at least so often and so long."""
+    times = [float("inf")] * len(calls)
+    stop = time.perf_counter() + seconds
+    while turns > 0 or time.perf_counter() < stop:
+        turns -= 1
+        for i, call in enumerate(calls):
+            begin = time.perf_counter()
+            call()
+            times[i] = min(times[i], time.perf_counter() - begin)
+    return times
+
+
+class BareSessions:
+    """As many threads as the embedder has sessions, and ``session.run`` on ready batches."""
+
+    def __init__(self, name: str, texts: list[str], config: EmbeddingConfig) -> None:
+        from agentmem.embed.onnx import OUTPUT, open_session, usable_cores
+        from agentmem.embed.text import Reader
+        from agentmem.embed.work import Work
+
+        files = models.provision(name)
+        self.session = open_session(files)
+        self.output = [OUTPUT]
+        self.threads = min(usable_cores(), 8)
+        reader = Reader(files.tokenizer, files.max_length, special=True)
+        work = Work(texts, reader.ids, limit=config.max_batch_tokens, sessions=self.threads)
+        self.batches: list[dict[str, Any]] = []
+        while (batch := work.take()) is not None:
+            self.batches.append({"input_ids": batch.ids, "attention_mask": batch.mask})
+
+    def __call__(self) -> None:
+        todo: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        for item in [*self.batches, *[None] * self.threads]:
+            todo.put(item)
+
+        def run() -> None:
+            while (batch := todo.get()) is not None:
+                self.session.run(self.output, batch)
+
+        threads = [threading.Thread(target=run) for _ in range(self.threads)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+class AgainstBareSessions:
+    """Text in, vectors out, against the bare model on the same batches."""
+
+    params = (TRANSFORMERS, [20, 300])
+    param_names = ("model", "texts")
+    timeout = 300
+
+    def setup(self, name: str, n: int) -> None:
+        self.texts = common.texts(n)
+        self.embedder = loaded(name)
+        self.bare = BareSessions(name, self.texts, EmbeddingConfig())
+        self.bare()
+
+    def teardown(self, *_: object) -> None:
+        self.embedder.close()
+
+    def track_ratio_to_bare_sessions(self, name: str, n: int) -> float:
+        bare, whole = best([self.bare, lambda: self.embedder.embed(self.texts)], 5.0)
+        return bare / whole
+
+    track_ratio_to_bare_sessions.unit = "ratio"  # type: ignore[attr-defined]
+
+
+class Texts:
+    """Texts a second, and the time of one text."""
+
+    params = (["minilm", "minilm-fp32", "static"],)
+    param_names = ("model",)
+    timeout = 300
+
+    def setup(self, name: str) -> None:
+        self.texts = common.texts(10_000 if name == "static" else 200)
+        self.embedder = loaded(name)
+        self.query = list(common.questions()[:1])
+
+    def teardown(self, *_: object) -> None:
+        self.embedder.close()
+
+    def track_texts_per_second(self, name: str) -> float:
+        return len(self.texts) / best([lambda: self.embedder.embed(self.texts)], 2.0)[0]
+
+    track_texts_per_second.unit = "texts/s"  # type: ignore[attr-defined]
+
+    def time_one_query(self, name: str) -> None:
+        self.embedder.embed_queries(self.query)
+
+
+class Callers:
+    """Many threads, one text each at a time: what a group of agents does without batching."""
+
+    params = (TRANSFORMERS[:1], [1, 20])
+    param_names = ("model", "threads")
+    timeout = 300
+
+    def setup(self, name: str, threads: int) -> None:
+        self.texts = common.texts(200)
+        self.embedder = loaded(name)
+
+    def teardown(self, *_: object) -> None:
+        self.embedder.close()
+
+    def track_texts_per_second(self, name: str, threads: int) -> float:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(threads) as pool:
+
+            def call() -> None:
+                list(pool.map(lambda text: self.embedder.embed([text]), self.texts))
+
+            return len(self.texts) / best([call], 2.0)[0]
+
+    track_texts_per_second.unit = "texts/s"  # type: ignore[attr-defined]
