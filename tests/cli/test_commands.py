@@ -20,7 +20,7 @@ def alice(run):
 
 
 def test_what_is_added_is_found(run, alice) -> None:
-    shown = run("search", "where does she live?", "--user", "alice").stdout
+    shown = run("search", "which city did she move to?", "--user", "alice").stdout
     header, first, *_ = shown.splitlines()
     assert header.split() == ["#", "score", "when", "metadata", "memory"] or "who" in header
     assert first.startswith("1  ")
@@ -196,11 +196,11 @@ def test_a_scope_is_deleted_as_a_whole_and_no_other(run, run_json, alice) -> Non
     assert run_json("count", "--unscoped") == {"count": 1}
 
 
-def test_purge_erases_the_history_and_the_bytes(run, run_json, environment, alice) -> None:
+def test_purge_erases_the_history_and_the_bytes(run, environment, alice) -> None:
     run("add", "the password is xyzzy-plugh", "--user", "alice", "--id", OTHER)
     run("delete", OTHER, "--yes")
     assert run("purge", OTHER, "--yes").stdout == "purged 1 memory\n"
-    assert "xyzzy" not in str(run_json("history", OTHER))
+    run("history", OTHER, code=3)
     for path in environment.rglob("*"):
         assert not path.is_file() or b"xyzzy-plugh" not in path.read_bytes(), path
 

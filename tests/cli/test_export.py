@@ -77,7 +77,7 @@ def test_vectors_are_exported_bit_for_bit(run, environment, filled, tmp_path) ->
     import apsw
 
     stored = apsw.Connection(str(environment / "agentmem.db")).execute(
-        "SELECT vector FROM vectors ORDER BY key"
+        "SELECT data FROM vectors ORDER BY key"
     )
     assert [vector.tobytes() for vector in decoded] == [row[0] for row in stored]
     assert np.allclose(decoded[2], filled, atol=1e-7)

@@ -17,8 +17,11 @@ def ready(name: str, *, folder: Path | None = None, force: bool = False) -> Path
         ModelError (and its kinds): it cannot be had.
     """
     from agentmem.cli.progress import bar
-    from agentmem.models import provision
+    from agentmem.models import provision, resolve, sources
 
+    built = None if force else sources.find_built(resolve(name), folder)
+    if built is not None:
+        return built
     with bar(f"model {name}") as shown:
 
         def report(stage: str, done: int, total: int) -> None:

@@ -118,7 +118,8 @@ def _located(error: AgentMemError, entries: list[Entry], name: str) -> AgentMemE
     """The error of ``add_batch`` with the place in the file instead of the item's number."""
     found = _ITEM.match(str(error))
     if found is None:
-        span = f"between {entries[0].where} and {entries[-1].where}"
+        first, last = entries[0].where, entries[-1].where
+        span = first if first == last else f"between {first} and {last}"
         message = f"{name}, {span}: {error}"
     else:
         message = f"{name}, {entries[int(found[1])].where}: {str(error)[found.end() :]}"
@@ -129,6 +130,4 @@ def _so_far(report: Report) -> str:
     if not report.added:
         return "; nothing was stored"
     number = "1 memory was" if report.added == 1 else f"{report.added:,} memories were"
-    return f"; {number} stored before it, and importing again adds only the rest" * bool(
-        report.added
-    )
+    return f"; {number} stored before it"

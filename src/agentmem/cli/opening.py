@@ -57,28 +57,23 @@ def require_store(path: Path) -> None:
     Raises:
         StorePathError: there is no store.
     """
-    if not path.exists() or (path.is_dir() and not _has_store(path)):
+    from agentmem.store import Store
+
+    if not path.exists() or (path.is_dir() and not Store.exists(path)):
         raise StorePathError(
             f"there is no store at {path}; add or import something, or name another with --store"
         )
 
 
-def _has_store(path: Path) -> bool:
-    from agentmem.store.connection import DATABASE_NAME
-
-    return (path / DATABASE_NAME).is_file()
-
-
 def _embedder(path: Path) -> str:
     """The embedder asked for; else the builtin one that made the store; else the default."""
     from agentmem.models import names, resolve
+    from agentmem.store import Store
 
     given = settings().embedder_name
     if given:
         return given
-    if _has_store(path):
-        from agentmem.store import Store
-
+    if Store.exists(path):
         with closing(Store(path)) as store, store.read() as snapshot:
             model_id = snapshot.model_id
         for name in names():

@@ -35,6 +35,9 @@ __all__ = [
 # where they matter.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SPACES = re.compile(r"\s+")
+_LONG = 24  # characters; a longer text is worth a column that grows
+_LEAST = 24  # characters of a column with long texts
+_GAP = 2  # between columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Column:
 
     name: str
     right: bool = False
-    wide: int = 0  # share of the room; 0: as wide as its content
+    wide: int = 0  # share of the room if its content is long; 0: as wide as its content
     style: str = ""
 
 
@@ -103,31 +106,87 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """A table of texts that are already ``safe``."""
-    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        _print_rich(columns, rows)
-    else:
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         _print_plain(columns, rows)
+        return
+    room = console().width
+    widths = fit(columns, rows, room)
+    if widths is None:
+        _print_stacked(columns, rows)
+    else:
+        _print_rich(columns, rows, widths)
 
 
-def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Widths of the columns in ``room`` characters; None if they would be too narrow to read.
+
+    A wide column gets at least its longest word (or ``_LONG``), and shares what is left.
+    """
+    texts = [[column.name, *(row[i] for row in rows)] for i, column in enumerate(columns)]
+    needs = [max(map(len, cells)) for cells in texts]
+    widths = [
+        min(need, max(_longest_word(cells), _LEAST * (need > _LONG))) if column.wide else need
+        for column, cells, need in zip(columns, texts, needs, strict=True)
+    ]
+    left = room - sum(widths) - _GAP * (len(columns) - 1)
+    if left < 0:
+        return None
+    growing = [i for i, width in enumerate(widths) if width < needs[i]]
+    while left > 0 and growing:
+        shares = sum(columns[i].wide for i in growing)
+        for i in growing:
+            more = min(max(left * columns[i].wide // shares, 1), needs[i] - widths[i], left)
+            widths[i] += more
+            left -= more
+        growing = [i for i in growing if widths[i] < needs[i]]
+    return widths
+
+
+def _longest_word(texts: Sequence[str]) -> int:
+    """Its length, as far as a column should grow for it."""
+    words = (len(word) for text in texts for word in text.split())
+    return min(max(words, default=0), _LONG)
+
+
+def _print_rich(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Sequence[int]
+) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, _GAP - 1, 0, 0),  # the box adds one
+        header_style="bold",
+    )
+    for column, width in zip(columns, widths, strict=True):
         table.add_column(
             column.name,
             justify="right" if column.right else "left",
-            ratio=column.wide or None,
-            no_wrap=not column.wide,
+            width=width,
             overflow="fold",
             style=column.style,
         )
-    table.expand = any(column.wide for column in columns)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console().print(table)
+
+
+def _print_stacked(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """For narrow terminals: a line of the short cells, then each long one on lines of its own."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    out = console()
+    for row in rows:
+        short = [cell for cell, column in zip(row, columns, strict=True) if not column.wide]
+        out.print(Text("  ".join(cell for cell in short if cell), style="bold"))
+        for cell, column in zip(row, columns, strict=True):
+            if column.wide and cell:
+                out.print(Padding(Text(cell, style=column.style), (0, 0, 0, 2)))
 
 
 def _print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

@@ -7,6 +7,15 @@ PARAGRAPHS = "She likes tea\nand hates coffee.\n\n\nShe plays\nthe cello.\n"
 FACTS = "likes tea.\nplays the cello.\n\nlives in Porto.\nworks at Acme.\n"
 
 
+PROSE = f"""{"She said that she " * 4}
+likes tea.
+
+{"He answered that " * 4}
+{"he likes it too and " * 4}
+very much.
+"""
+
+
 def texts(items, *args, **options) -> list[str]:
     return [item["content"] for item in items("text", *args, **options)]
 
@@ -23,14 +32,17 @@ def test_each_paragraph_is_a_memory(items) -> None:
 
 
 def test_auto_sees_paragraphs_only_where_lines_belong_together(items) -> None:
-    assert len(texts(items, PARAGRAPHS)) == 2
+    assert len(texts(items, PROSE)) == 2
     assert len(texts(items, FACTS)) == 4
     assert len(texts(items, "Tea\nCello\nPorto\n\n")) == 3
     assert len(texts(items, "one\n\ntwo\n\nthree")) == 3
 
 
 def test_the_place_is_the_first_line(entries) -> None:
-    assert [e.where for e in entries("text", PARAGRAPHS)] == ["line 1", "line 5"]
+    assert [e.where for e in entries("text", PARAGRAPHS, split="paragraphs")] == [
+        "line 1",
+        "line 5",
+    ]
 
 
 def test_an_empty_file_has_no_memories(items) -> None:

@@ -33,7 +33,7 @@ class _Answer:
     rank: int | None
     recall: float  # share of the turns with the answer among the first ``_TOP_K``
     milliseconds: float
-    best: dict[str, Any] | None
+    shown: dict[str, Any] | None  # that turn, else the best hit
 
 
 @click.command()
@@ -84,7 +84,7 @@ def _ask(memory: Memory, user: str, entry: dict[str, Any]) -> _Answer:
         rank=hits.index(True) + 1 if any(hits) else None,
         recall=sum(hits) / len(evidence),
         milliseconds=took * 1000,
-        best=found[0] if found else None,
+        shown=found[hits.index(True) if any(hits) else 0] if found else None,
     )
 
 
@@ -127,15 +127,15 @@ def _print_page(
     )
     rows = []
     for answer in answers:
-        best = answer.best
+        hit = answer.shown
         rows.append(
             [
                 one_line(answer.question),
                 "-" if answer.rank is None else str(answer.rank),
-                f"{best['score']:.2f}" if best else "",
+                f"{hit['score']:.2f}" if hit else "",
                 f"{answer.milliseconds:.1f}",
-                time_text(best["timestamp"])[:10] if best else "",
-                one_line(best["memory"], 160) if best else "",
+                time_text(hit["timestamp"])[:10] if hit else "",
+                one_line(hit["memory"], 160) if hit else "",
             ]
         )
     columns = [
@@ -144,14 +144,14 @@ def _print_page(
         Column("score", right=True),
         Column("ms", right=True),
         Column("when"),
-        Column("best memory", wide=5),
+        Column("memory", wide=5),
     ]
     print_table(columns, rows)
     found = _summary(answers)
     click.echo(
-        f"\nrank: where the first turn that holds the answer came; first for"
+        f"\nrank: where a turn that holds the answer came; first for"
         f" {found['answered_first']} of {len(answers)} questions, among the first {_TOP_K} for"
-        f" {found[f'answered_in_{_TOP_K}']}"
+        f" {found[f'answered_in_{_TOP_K}']}; without one, the best hit is shown"
     )
     click.echo(
         f"a search took {found['search_ms_median']:.1f} ms (median), embedding the question"

@@ -113,7 +113,7 @@ def history(memory_id: str, as_json: bool) -> None:
     from agentmem.cli.render import Column, one_line, print_json, print_table, time_text
 
     if not events:
-        raise Failure(f"no memory ever had the id {memory_id}", NOT_FOUND)
+        raise Failure(f"id {memory_id} has no history: it never was, or was purged", NOT_FOUND)
     if as_json:
         print_json(events)
         return

@@ -40,8 +40,10 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         full = f"{prefix}{name}"
         if isinstance(value, dict):
             rows += _flat(value, f"{full}.")
-        elif isinstance(value, bool) or value is None or not isinstance(value, int | float):
-            rows.append((full, one_line(str(value))))
+        elif isinstance(value, bool):
+            rows.append((full, "yes" if value else "no"))
+        elif not isinstance(value, int | float):
+            rows.append((full, "-" if value is None else one_line(str(value))))
         elif name == "bytes" or name.endswith("_bytes"):
             rows.append((full, size_text(value)))
         else:

@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import re
-import shutil
 import stat
 import sys
 import tempfile
@@ -59,7 +58,9 @@ class Source:
     def _keep(self, stream: IO[bytes]) -> None:
         """Copy what cannot be read twice (standard input, a pipe) into a temporary file."""
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        shutil.copyfileobj(stream, self._spool)
+        # read1: a read that waits for a full buffer would not hear of Ctrl-C between its parts.
+        while chunk := stream.read1(_CHUNK):  # type: ignore[attr-defined]
+            self._spool.write(chunk)
         self.size = self._spool.tell()
 
     @property

@@ -10,8 +10,7 @@ from agentmem.cli.formats.source import Source
 __all__ = ["read"]
 
 _LINES_LOOKED_AT = 1000
-_FULL_LINE = 60  # characters; a longer line was probably broken at a margin
-_ENDS = ".!?:;"
+_FULL_LINE = 60  # characters; longer lines were probably broken at a margin
 
 
 def read(source: Source, options: ReadOptions) -> Iterator[Entry]:
@@ -43,15 +42,17 @@ def _paragraph(line: int, block: list[str]) -> Entry:
 
 
 def _has_paragraphs(source: Source) -> bool:
-    """Whether most of the lines that follow right upon another look like its continuation."""
-    wrapped = adjacent = 0
+    """Whether there are blank lines, and most lines that another follows look full."""
+    full = followed = 0
+    blank = False
     before = ""
     for number, line in source.lines():
         here = line.strip()
         if here and before:
-            adjacent += 1
-            wrapped += len(before) >= _FULL_LINE or (here[0].islower() and before[-1] not in _ENDS)
+            followed += 1
+            full += len(before) >= _FULL_LINE
+        blank = blank or not here
         before = here
         if number >= _LINES_LOOKED_AT:
             break
-    return wrapped * 2 > adjacent
+    return blank and full * 2 > followed
