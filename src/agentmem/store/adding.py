@@ -16,7 +16,7 @@ import apsw
 from agentmem.errors import ConflictError
 from agentmem.store import lookups
 from agentmem.store.connection import Connection
-from agentmem.store.rows import integers, intern_scope
+from agentmem.store.rows import find_scopes, integers, make_scope
 from agentmem.store.schema import MEMORY_COLUMNS
 from agentmem.types import Event, NewMemory, Scope, TermBatch, VectorSource
 
@@ -50,14 +50,12 @@ def add_rows(
     memories: Sequence[NewMemory],
     keys: range,
     now: int,
-    interned: dict[Scope, int],
 ) -> None:
-    """Rows of ``memories``; ``interned`` is a cache of this transaction.
-
+    """
     Raises:
         ConflictError: an id or idempotency key is taken; names the first.
     """
-    scopes, positions = _places(connection, memories, interned)
+    scopes, positions = _places(connection, memories)
     rows = [
         (key, m.id, scope, m.content, m.content_hash, m.actor_id, m.role, m.memory_type, m.level,
          m.importance, m.metadata, now if m.event_at is None else m.event_at, now, now,
@@ -70,32 +68,25 @@ def add_rows(
         raise _conflict(connection, memories, keys.start) from error
 
 
-def _places(
-    connection: Connection, memories: Sequence[NewMemory], interned: dict[Scope, int]
-) -> tuple[list[int], list[int]]:
+def _places(connection: Connection, memories: Sequence[NewMemory]) -> tuple[list[int], list[int]]:
     """Per memory its scope id and its position in that scope."""
-    next_position: dict[int, int] = {}
+    found = find_scopes(connection, (memory.scope for memory in memories))
+    places = {scope: [number, position] for scope, (number, position) in found.items()}
     numbers: list[int] = []
     positions: list[int] = []
-    scope, number = None, 0
+    scope: Scope | None = None
+    place = [0, 0]
     for memory in memories:
         if memory.scope is not scope:
             scope = memory.scope
-            found = interned.get(scope)
-            if found is None:
-                found = interned[scope] = intern_scope(connection, scope)
-            number = found
-            if number not in next_position:
-                next_position[number] = connection.value(
-                    "SELECT next_position FROM scopes WHERE scope = ?", (number,)
-                )
-        numbers.append(number)
-        positions.append(next_position[number])
-        next_position[number] += 1
-    connection.many(
-        "UPDATE scopes SET next_position = ? WHERE scope = ?",
-        [(position, number) for number, position in next_position.items()],
-    )
+            known = places.get(scope)
+            if known is None:
+                known = places[scope] = [make_scope(connection, scope), 0]
+            place = known
+        numbers.append(place[0])
+        positions.append(place[1])
+        place[1] += 1
+    connection.many("UPDATE scopes SET next_position = ?2 WHERE scope = ?1", list(places.values()))
     return numbers, positions
 
 

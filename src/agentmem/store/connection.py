@@ -76,6 +76,13 @@ class Connection:
         except apsw.Error as error:
             raise self._translated(error) from error
 
+    def rows_of_many(self, sql: str, params: Iterable[Sequence[Any]]) -> list[Row]:
+        """All the rows that a query answers to each of ``params``, one after the other."""
+        try:
+            return self.raw.executemany(sql, params).fetchall()
+        except apsw.Error as error:
+            raise self._translated(error) from error
+
     def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         found = self.rows(sql, params)
         return found[0] if found else None

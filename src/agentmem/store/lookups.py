@@ -8,12 +8,13 @@ from typing import Any
 import apsw
 
 from agentmem.store.connection import Connection
-from agentmem.store.rows import find_scope
+from agentmem.store.rows import find_scopes
 from agentmem.types import Scope, VectorSource
 
-__all__ = ["by_ids", "duplicates", "idempotent", "known_vectors", "stats"]
-
 _PER_QUERY = 1000  # parameters of one statement; SQLite allows 32,766
+_SHARE = 8  # values from which on one statement for all is faster than one for each
+
+__all__ = ["by_ids", "duplicates", "idempotent", "known_vectors", "stats"]
 
 
 def by_ids(connection: Connection, ids: Sequence[bytes], columns: str) -> list[tuple[Any, ...]]:
@@ -34,9 +35,9 @@ def known_vectors(
         connection,
         scopes,
         hashes,
-        "SELECT m.content_hash, v.data FROM memories m INDEXED BY memories_scope_hash"
+        "SELECT m.scope, m.content_hash, v.data FROM memories m INDEXED BY memories_scope_hash"
         " JOIN vectors v ON v.key = m.key"
-        f" WHERE m.scope = ? AND v.source = {int(VectorSource.MODEL)} AND m.content_hash IN ",
+        f" WHERE v.source = {int(VectorSource.MODEL)} AND m.scope = ? AND m.content_hash IN ",
     )
 
 
@@ -47,7 +48,7 @@ def duplicates(
         connection,
         scopes,
         hashes,
-        "SELECT content_hash, min(key) FROM memories INDEXED BY memories_scope_hash"
+        "SELECT scope, content_hash, min(key) FROM memories INDEXED BY memories_scope_hash"
         " WHERE scope = ? AND content_hash IN ",
         " GROUP BY content_hash",
     )
@@ -60,8 +61,8 @@ def idempotent(
         connection,
         scopes,
         keys,
-        "SELECT idempotency_key, key FROM memories INDEXED BY memories_idempotency"
-        " WHERE scope = ? AND idempotency_key IS NOT NULL AND idempotency_key IN ",
+        "SELECT scope, idempotency_key, key FROM memories INDEXED BY memories_idempotency"
+        " WHERE idempotency_key IS NOT NULL AND scope = ? AND idempotency_key IN ",
     )
 
 
@@ -72,23 +73,35 @@ def _by_scope(
     sql: str,
     tail: str = "",
 ) -> list[Any]:
-    """``sql`` answers ``(value, answer)`` for one scope and some of its values."""
-    wanted: dict[Scope, dict[Any, list[int]]] = {}
-    for i, (scope, value) in enumerate(zip(scopes, values, strict=True)):
-        if value is not None:
-            wanted.setdefault(scope, {}).setdefault(value, []).append(i)
+    """Per item what ``sql`` answers, as ``(scope id, value, answer)``, for its scope and value.
+
+    Values of one scope share a statement; scopes with few values share one preparation.
+    """
+    asked = [i for i, value in enumerate(values) if value is not None]
     answers: list[Any] = [None] * len(values)
-    for scope, places in wanted.items():
-        number = find_scope(connection, scope)
-        if number is None:
-            continue
+    if not asked:
+        return answers
+    numbers = find_scopes(connection, (scopes[i] for i in asked))
+    wanted: dict[int, dict[Any, list[int]]] = {}
+    for i in asked:
+        if scopes[i] in numbers:
+            wanted.setdefault(numbers[scopes[i]][0], {}).setdefault(values[i], []).append(i)
+    single: list[tuple[int, Any]] = []
+    rows: list[tuple[Any, ...]] = []
+    for number, places in wanted.items():
         distinct = list(places)
+        if len(distinct) < _SHARE:
+            single.extend((number, value) for value in distinct)
+            continue
         for start in range(0, len(distinct), _PER_QUERY):
             chunk = distinct[start : start + _PER_QUERY]
             marks = ", ".join("?" * len(chunk))
-            for value, answer in connection.rows(f"{sql}({marks}){tail}", [number, *chunk]):
-                for i in places[value]:
-                    answers[i] = answer
+            rows.extend(connection.rows(f"{sql}({marks}){tail}", [number, *chunk]))
+    if single:
+        rows.extend(connection.rows_of_many(f"{sql}(?){tail}", single))
+    for number, value, answer in rows:
+        for i in wanted[number][value]:
+            answers[i] = answer
     return answers
 
 

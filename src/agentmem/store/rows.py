@@ -13,9 +13,9 @@ from agentmem.types import SCOPE_FIELDS, PartitionKey, Record, Scope
 
 __all__ = [
     "RECORD_COLUMNS",
-    "find_scope",
+    "find_scopes",
     "integers",
-    "intern_scope",
+    "make_scope",
     "partition_scopes",
     "scope_table",
     "scopes_matching",
@@ -26,9 +26,9 @@ __all__ = [
 RECORD_COLUMNS = ", ".join(f"m.{name}" for name in MEMORY_COLUMNS)
 
 _FIND = (
-    "SELECT scope FROM scopes WHERE ifnull(user_id, '') = ifnull(?, '')"
-    " AND ifnull(agent_id, '') = ifnull(?, '') AND ifnull(run_id, '') = ifnull(?, '')"
-    " AND ifnull(org_id, '') = ifnull(?, '')"
+    "SELECT ?5, scope, next_position FROM scopes WHERE ifnull(user_id, '') = ifnull(?1, '')"
+    " AND ifnull(agent_id, '') = ifnull(?2, '') AND ifnull(run_id, '') = ifnull(?3, '')"
+    " AND ifnull(org_id, '') = ifnull(?4, '')"
 )
 
 
@@ -41,17 +41,17 @@ def integers(values: Iterable[int]) -> Any:
     return apsw.carray(data if data else array("q", [-1]))
 
 
-def find_scope(connection: Connection, scope: Scope) -> int | None:
-    """The id of an exact scope, or None if it was never used."""
-    found: int | None = connection.value(_FIND, scope.as_tuple())
-    return found
+def find_scopes(connection: Connection, scopes: Iterable[Scope]) -> dict[Scope, tuple[int, int]]:
+    """Id and next position of each exact scope that was ever used."""
+    wanted = list(dict.fromkeys(scopes))
+    found = connection.rows_of_many(
+        _FIND, [(*scope.as_tuple(), i) for i, scope in enumerate(wanted)]
+    )
+    return {wanted[i]: (number, position) for i, number, position in found}
 
 
-def intern_scope(connection: Connection, scope: Scope) -> int:
-    """The id of an exact scope, made now if it is new.  Needs the write transaction."""
-    found = find_scope(connection, scope)
-    if found is not None:
-        return found
+def make_scope(connection: Connection, scope: Scope) -> int:
+    """The id of a scope that is new.  Needs the write transaction."""
     connection.execute(
         "INSERT INTO scopes(user_id, agent_id, run_id, org_id, next_position)"
         " VALUES (?, ?, ?, ?, 0)",

@@ -79,7 +79,6 @@ class WriteTransaction:
         self._state = state
         self._model = model
         self._known: dict[int, Scope] = {}  # not the shared ones: these may be rolled back
-        self._interned: dict[Scope, int] = {}
         self._failure: BaseException | None = None
         self._depth = 0
         last: int | None = connection.value("SELECT at FROM events WHERE seq = ?", (state.seq,))
@@ -129,7 +128,6 @@ class WriteTransaction:
                 self._state, self._failure = before
                 self._view = None
                 self._known.clear()
-                self._interned.clear()
             raise
         else:
             self._db.execute(f"RELEASE {name}")
@@ -172,7 +170,7 @@ class WriteTransaction:
         with self._changing():
             first = self._next(len(memories))
             keys = range(first, first + len(memories))
-            adding.add_rows(self._db, memories, keys, self._now, self._interned)
+            adding.add_rows(self._db, memories, keys, self._now)
             adding.add_vectors(self._db, keys, vectors, sources)
             adding.add_terms(self._db, keys, terms)
             adding.add_events(self._db, keys, self._now)
@@ -313,7 +311,6 @@ class WriteTransaction:
                     for seq, key in enumerate(keys, first)
                 ],
             )
-            self._interned.clear()
         return known
 
     def ids_of(self, scope: Scope) -> list[bytes]:
