@@ -46,13 +46,23 @@ def _transformer(spec: Spec, source: Path, dest: Path, report: Report) -> None:
         if spec.source is not None:
             ranges = quantize.parse_ranges(data_bytes(f"{spec.name}-ranges.json"))
         else:
-            ranges = quantize.calibrate(
-                arch, weights, source / TOKENIZER, spec.max_length, report
-            )
+            ranges = quantize.calibrate(arch, weights, source / TOKENIZER, spec.max_length, report)
         products = quantize.IntegerProducts(ranges)
     model = graph.build(arch, weights, products)
     (dest / ONNX).write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _static(spec: Spec, source: Path, dest: Path, report: Report) -> None:
-    raise NotImplementedError
+    import numpy as np
+
+    from agentmem.models import distil, graph
+    from agentmem.models.architecture import load_weights
+
+    arch = spec.architecture
+    weights = load_weights(source / WEIGHTS, arch)
+    model = graph.build(arch, weights, graph.FloatProducts())
+    projection = distil.parse_projection(data_bytes("static-projection.npy"))
+    table = distil.distil(
+        model.SerializeToString(deterministic=True), source / TOKENIZER, projection, report
+    )
+    np.save(dest / manifest.TABLE, table)
