@@ -121,7 +121,7 @@ def test_scope_and_filter_choose(run, filled) -> None:
     assert [json.loads(line)["memory"] for line in result.stdout.splitlines()] == [
         "Plays the cello"
     ]
-    assert "wrote 1 memories to standard output" in result.stderr
+    assert "wrote 1 memory to standard output" in result.stderr
 
 
 def test_an_older_file_is_kept_unless_forced(run, filled, tmp_path) -> None:

@@ -50,8 +50,16 @@ def test_what_the_file_says_goes_before_the_options(run, run_json, write) -> Non
 def test_memories_without_any_scope_are_refused_with_their_place(run, write) -> None:
     path = write(jsonl({"text": "hers", "user": "ann"}, {"text": "whose?"}))
     message = run("import", path, code=6).stderr
-    assert f"error: {path}, line 2: " in message
+    assert f"error: {path}, line 2: it does not say whose memory" in message
     assert message.rstrip().endswith("nothing was stored")
+
+
+def test_the_report_says_whose_memories_they_are(run, write) -> None:
+    path = write(jsonl(*({"text": "x", "user": f"u{i}"} for i in range(7))))
+    shown = run("import", path).stdout
+    assert "scope: user u0, user u1, user u2, user u3, user u4 and 2 more\n" in shown
+    path = write(json.dumps([{"role": "user", "content": "x"}]), "monday.json")
+    assert "scope: run monday\n" in run("import", path).stdout
 
 
 def test_a_conversation_imported_twice_is_stored_once(run, run_json, write) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agentmem.cli.formats.entry import Entry, FormatError, Item
 from agentmem.errors import AgentMemError, ConflictError, InvalidInputError
+from agentmem.types import SCOPE_FIELDS
 
 if TYPE_CHECKING:
     from agentmem import Memory
     from agentmem.cli.options import ScopeIds
 
 __all__ = ["Report", "import_entries", "plain_vectors"]
+
+_SCOPES_KEPT = 1000
 
 #: How ``add_batch`` begins a message about one of its items.
 _ITEM = re.compile(r"items\[(\d+)\]( content)?:? ?")
@@ -30,6 +33,9 @@ class Report:
     added: int = 0
     known: int = 0  # were there already, by id, key or text
     empty: int = 0  # turns without text
+    #: Whose memories they are: "user alice", or the next scope id that there is; in the order of
+    #: the file, values unused, at most ``_SCOPES_KEPT``.
+    scopes: dict[str, None] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -80,6 +86,12 @@ def _add(
 ) -> None:
     full = [entry for entry in batch if entry.item is not None]
     items = list(plain_vectors(entry.item for entry in full if entry.item is not None))
+    owners = [_owner(item, scope) for item in items]
+    if None in owners:
+        raise FormatError(
+            f"{name}, {full[owners.index(None)].where}: it does not say whose memory this is; add"
+            " --user ID (or --agent, --run, --org)"
+        )
     if items:
         try:
             results = memory.add_batch(items, dedupe=dedupe, **scope)["results"]
@@ -88,8 +100,20 @@ def _add(
         added = sum(result["event"] == "ADD" for result in results)
         report.added += added
         report.known += len(results) - added
+    for owner in owners:
+        if owner is not None and len(report.scopes) < _SCOPES_KEPT:
+            report.scopes[owner] = None
     report.read += len(batch)
     report.empty += len(batch) - len(full)
+
+
+def _owner(item: Item, scope: ScopeIds) -> str | None:
+    """``user alice``: the first scope id that the item or the command line gives."""
+    for name in SCOPE_FIELDS:
+        value = item.get(name) or scope.get(name)
+        if value:
+            return f"{name.removesuffix('_id')} {value}"
+    return None
 
 
 def plain_vectors(items: Iterable[Item]) -> Iterator[Item]:
@@ -129,5 +153,5 @@ def _located(error: AgentMemError, entries: list[Entry], name: str) -> AgentMemE
 def _so_far(report: Report) -> str:
     if not report.added:
         return "; nothing was stored"
-    number = "1 memory was" if report.added == 1 else f"{report.added:,} memories were"
-    return f"; {number} stored before it"
+    were = "memory was" if report.added == 1 else "memories were"
+    return f"; {report.added:,} {were} stored before it"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Column",
     "metadata_text",
+    "number_text",
     "one_line",
     "print_json",
     "print_table",
@@ -80,6 +81,11 @@ def metadata_text(metadata: dict[str, Any] | None) -> str:
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         pairs.append(f"{name}={shown}")
     return one_line(" ".join(pairs))
+
+
+def number_text(count: int) -> str:
+    """``1 memory``, ``2,760 memories``"""
+    return "1 memory" if count == 1 else f"{count:,} memories"
 
 
 def size_text(size: float) -> str:

@@ -51,14 +51,16 @@ def update(
 def delete(ids: tuple[str, ...], scope: ScopeIds, yes: bool, as_json: bool) -> None:
     """Delete memories by ID, or all of a scope.  Their history stays; see purge."""
     _need_one(ids, scope)
+    from agentmem.cli.render import number_text
+
     with open_store(must_exist=True) as memory:
         if ids:
-            confirm(f"Delete {_number(len(ids))}?", yes)
+            confirm(f"Delete {number_text(len(ids))}?", yes)
             memory.delete_batch(list(ids))
             deleted = len(ids)
         else:
             deleted = memory.count(show_expired=True, **scope)
-            confirm(f"Delete {_number(deleted)} of {_scope(scope)}?", yes)
+            confirm(f"Delete {number_text(deleted)} of {_scope(scope)}?", yes)
             deleted = memory.delete_all(**scope)["deleted"]
     _report("deleted", deleted, as_json)
 
@@ -75,9 +77,11 @@ def purge(ids: tuple[str, ...], scope: ScopeIds, yes: bool, as_json: bool) -> No
     Memories that were deleted before are erased too.  There is no way back.
     """
     _need_one(ids, scope)
+    from agentmem.cli.render import number_text
+
     with open_store(must_exist=True) as memory:
         if ids:
-            confirm(f"Erase {_number(len(ids))} for good?", yes)
+            confirm(f"Erase {number_text(len(ids))} for good?", yes)
             purged = sum(memory.purge(memory_id)["purged"] for memory_id in ids)
         else:
             live = memory.count(show_expired=True, **scope)
@@ -93,10 +97,6 @@ def _need_one(ids: tuple[str, ...], scope: ScopeIds) -> None:
         raise click.UsageError("say what: IDs, or a scope such as --user ID")
 
 
-def _number(count: int) -> str:
-    return "1 memory" if count == 1 else f"{count:,} memories"
-
-
 def _scope(scope: ScopeIds) -> str:
     from agentmem.cli.render import one_line
 
@@ -104,9 +104,9 @@ def _scope(scope: ScopeIds) -> str:
 
 
 def _report(verb: str, count: int, as_json: bool) -> None:
-    if as_json:
-        from agentmem.cli.render import print_json
+    from agentmem.cli.render import number_text, print_json
 
+    if as_json:
         print_json({verb: count})
     else:
-        click.echo(f"{verb} {_number(count)}")
+        click.echo(f"{verb} {number_text(count)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from agentmem.cli.importer import Report
 
 __all__ = ["export_command", "import_command"]
+
+_SCOPES_SHOWN = 5
 
 
 @click.command("import")
@@ -124,9 +127,9 @@ def _import(
 
 
 def _print_report(report: Report, layout: str, dry_run: bool, as_json: bool) -> None:
-    if as_json:
-        from agentmem.cli.render import print_json
+    from agentmem.cli.render import number_text, one_line, print_json
 
+    if as_json:
         print_json(
             {
                 "format": layout,
@@ -134,6 +137,7 @@ def _print_report(report: Report, layout: str, dry_run: bool, as_json: bool) -> 
                 "added": report.added,
                 "known": report.known,
                 "empty": report.empty,
+                "scopes": list(report.scopes),
                 "seconds": round(report.seconds, 3),
                 "rate": round(report.rate, 1),
             }
@@ -141,11 +145,14 @@ def _print_report(report: Report, layout: str, dry_run: bool, as_json: bool) -> 
         return
     empty = f"; {report.empty:,} without text left out" if report.empty else ""
     if dry_run:
-        click.echo(f"{layout}: {report.read - report.empty:,} memories{empty}")
+        click.echo(f"{layout}: {number_text(report.read - report.empty)}{empty}")
         return
     known = f", {report.known:,} were already there" if report.known else ""
     pace = f"{report.seconds:.1f} s, {report.rate:,.0f}/s"
-    click.echo(f"{layout}: stored {report.added:,} memories{known}{empty} ({pace})")
+    click.echo(f"{layout}: stored {number_text(report.added)}{known}{empty} ({pace})")
+    more = len(report.scopes) - _SCOPES_SHOWN
+    shown = [one_line(scope) for scope in islice(report.scopes, _SCOPES_SHOWN)]
+    click.echo(f"scope: {', '.join(shown)}{f' and {more:,} more' if more > 0 else ''}")
     click.echo(f"store: {settings().path}")
 
 
@@ -208,10 +215,10 @@ def export_command(
         exporters.target(file, force=force) as stream,
     ):
         written = exporters.write(layout, export, stream, lambda done: shown(done, export.total))
-    if as_json:
-        from agentmem.cli.render import print_json
+    from agentmem.cli.render import number_text, print_json
 
+    if as_json:
         print_json({"format": layout, "file": file, "written": written})
     else:
         where = "standard output" if file == "-" else file
-        click.echo(f"{layout}: wrote {written:,} memories to {where}", err=file == "-")
+        click.echo(f"{layout}: wrote {number_text(written)} to {where}", err=file == "-")
