@@ -5,9 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agentmem.models import manifest
 from agentmem.models.registry import ONNX, TOKENIZER, WEIGHTS, Spec, data_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agentmem.models.quantize import Site
 
 __all__ = ["Report", "build"]
 
@@ -41,15 +48,30 @@ def _transformer(spec: Spec, source: Path, dest: Path, report: Report) -> None:
 
     arch = spec.architecture
     weights = load_weights(source / WEIGHTS, arch)
-    products = graph.FloatProducts()
-    if spec.recipe == "int8":
-        if spec.source is not None:
-            ranges = quantize.parse_ranges(data_bytes(f"{spec.name}-ranges.json"))
-        else:
-            ranges = quantize.calibrate(arch, weights, source / TOKENIZER, spec.max_length, report)
-        products = quantize.IntegerProducts(ranges)
-    model = graph.build(arch, weights, products)
+    if spec.recipe == "fp32":
+        model = graph.build(arch, weights, graph.Products())
+    else:
+        sites = _sites(spec, source, weights, report)
+        widths = {n: arch.intermediate if n.endswith(".active") else arch.hidden for n in sites}
+        model = graph.build(
+            arch,
+            weights,
+            quantize.IntegerProducts(sites),
+            balances=quantize.balances_of(sites, widths),
+        )
     (dest / ONNX).write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _sites(
+    spec: Spec, source: Path, weights: dict[str, NDArray[np.float32]], report: Report
+) -> dict[str, Site]:
+    if spec.source is not None:
+        from agentmem.models.quantize import parse
+
+        return parse(data_bytes("minilm-ranges.json"))
+    from agentmem.models.calibrate import calibrate
+
+    return calibrate(spec.architecture, weights, source / TOKENIZER, spec.max_length, report)
 
 
 def _static(spec: Spec, source: Path, dest: Path, report: Report) -> None:
