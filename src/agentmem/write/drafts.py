@@ -182,9 +182,10 @@ class _Reader:
         self, item: object, fresh_id: bytes
     ) -> tuple[NewMemory, NDArray[np.float32] | None, bool]:
         memory = NewMemory(fresh_id, *self._values)
-        if not isinstance(item, Mapping):
+        if isinstance(item, str):
             require_scope(memory.scope)
             return memory, None, False
+        assert isinstance(item, Mapping)  # see ``text``
         self._fields.put(memory, item)
         memory.scope = self._scope(item)
         require_scope(memory.scope)
