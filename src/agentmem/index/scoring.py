@@ -22,6 +22,7 @@ Nothing here depends on which memories are candidates; filters only mask.
 from __future__ import annotations
 
 import threading
+from math import log1p
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -171,16 +172,30 @@ class _Words:
         self._b = ranking.b
         self._average = view.length / view.n if view.n else 0.0
         self._terms = terms
-        df = sum(part.segment.postings.df(terms, part.live) for part in view.parts)
-        weights = counts * np.log1p((view.n - df + 0.5) / (df + 0.5))
+        # Plain Python: for the few terms of a question NumPy's calls cost more than the sums.
+        n = view.n
+        weights = [
+            count * log1p((n - df + 0.5) / (df + 0.5))
+            for count, df in zip(counts.tolist(), _document_frequencies(view, terms), strict=True)
+        ]
         # Summed in ascending order of terms: the same bits whatever the segments.  The kernel
         # multiplies by k1 + 1.
-        bound = sum(weights.tolist()) * (ranking.k1 + 1.0)
-        self._weights: NDArray[np.float32] = (weights * (share / bound)).astype(np.float32)
+        scale = share / (sum(weights) * (ranking.k1 + 1.0))
+        self._weights = np.array([weight * scale for weight in weights], np.float32)
 
     def score(self, segment: Segment, out: NDArray[np.float32]) -> None:
         """``share * bm25 / bound`` of every row."""
         segment.postings.bm25(self._terms, self._weights, self._k1, self._b, self._average, out)
+
+
+def _document_frequencies(view: View, terms: NDArray[np.uint64]) -> list[int]:
+    """In how many live rows each term occurs."""
+    found: list[list[int]] = [
+        part.segment.postings.df(terms, part.live).tolist() for part in view.parts
+    ]
+    if len(found) == 1:
+        return found[0]
+    return [sum(df) for df in zip(*found, strict=True)] or [0] * len(terms)
 
 
 def _order(hit: Hit) -> tuple[float, int]:
