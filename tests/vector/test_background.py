@@ -71,6 +71,16 @@ def test_an_error_is_kept_until_a_drain_succeeds(author: Any, store_path: Path) 
     assert lance.stats()["error"] is None
 
 
+def test_a_watermark_that_cannot_be_read_fails_no_commit(author: Any, store_path: Path) -> None:
+    (store_path / "vectors.lance" / "watermark.json").mkdir(parents=True)
+    lance = author.projection(drain_rows=10)
+    author.add(10)
+    lance.notify(10)
+    assert "watermark.json" in lance.stats()["error"]
+    with pytest.raises(StoreError, match=r"watermark\.json"):
+        lance.drain()
+
+
 def test_after_a_reset_the_tail_counts_from_its_start(author: Any) -> None:
     lance = author.projection(drain_rows=10)
     lance.notify(1_000_000)

@@ -31,7 +31,11 @@ def test_an_empty_store_needs_no_table(author: Any, lance: Any, store_path: Path
     assert lance.seq == 0
     assert lance.drain() == 0
     assert lance.verify() == []
+    assert not lance.exists
     assert not (store_path / "vectors.lance").exists()
+    author.add(1)
+    lance.drain()
+    assert lance.exists
 
 
 def test_memories_reach_the_table(author: Any, lance: Any, store_path: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentmem.errors import ClosedError, StoreCorruptError
+from agentmem.errors import ClosedError, StoreCorruptError, StoreError
 from agentmem.vector.background import Background
 from agentmem.vector.follow import Follower, fits
 from agentmem.vector.lock import DrainLock
@@ -136,7 +136,12 @@ class LanceProjection:
             return
         if not self._config.enabled:
             return
-        tail = seq - self.seq
+        try:
+            tail = seq - self.seq
+        except StoreError as error:  # the commit that is being told of stands all the same
+            self._background.error = error
+            self._due = seq + self._threshold
+            return
         if 0 <= tail < self._threshold:
             self._due = seq - tail + self._threshold
             return
@@ -150,11 +155,16 @@ class LanceProjection:
 
     def stats(self) -> dict[str, Any]:
         """Figures of this process, and where the table stands."""
-        error = self._background.error
+        error: Exception | None = self._background.error
+        seq = 0
+        try:
+            seq = self.seq
+        except StoreError as unreadable:
+            error = unreadable
         return {
             "uri": self._place.uri,
-            "seq": self.seq,
-            "tail": max(0, self._store.last_seq() - self.seq),
+            "seq": seq,
+            "tail": max(0, self._store.last_seq() - seq),
             "bytes": self._place.bytes(),
             "draining": self._background.running,
             "rows": self._follower.rows,
