@@ -28,7 +28,7 @@ USERS = 200
 class Source:
     """Batches of new memories, different in every row and the same in every run."""
 
-    def __init__(self) -> None:
+    def __init__(self, users_a_batch: int = 1) -> None:
         import numpy as np
 
         from agentmem.types import Scope, TermBatch, VectorSource
@@ -44,6 +44,7 @@ class Source:
         )
         self.scopes = [Scope(user_id=f"user {n}") for n in range(USERS)]
         self.made = 0
+        self.run = BATCH // users_a_batch  # consecutive rows of one user
 
     def batch(self) -> list[NewMemory]:
         from agentmem._native.hashing import hash_texts
@@ -57,7 +58,7 @@ class Source:
         return [
             NewMemory(
                 id=number.to_bytes(8, "big") + digests[16 * i : 16 * i + 8],
-                scope=self.scopes[number // 5 % USERS],
+                scope=self.scopes[number // self.run % USERS],
                 content=text,
                 content_hash=digests[16 * i : 16 * i + 16],
                 role="user",
@@ -90,16 +91,16 @@ def seconds_of_batches(store: Store, source: Source, count: int) -> list[float]:
 class InsertBySize:
     """Rate of thousand-row transactions in a store of so many rows, over an empty store's."""
 
-    params = (100_000, 1_000_000)
-    param_names = ("stored",)
+    params = ((100_000, 1_000_000), (1, 200))
+    param_names = ("stored", "users a batch")
     timeout = 1200
     unit = "ratio"
     number = 1
 
-    def track_rate_over_an_empty_stores(self, stored: int) -> float:
+    def track_rate_over_an_empty_stores(self, stored: int, users: int) -> float:
         folder = tempfile.mkdtemp(prefix="agentmem-bench-")
         try:
-            source = Source()
+            source = Source(users)
             with opened(folder) as store:
                 first = seconds_of_batches(store, source, 30)
                 seconds_of_batches(store, source, stored // BATCH - 30)
@@ -172,7 +173,7 @@ class Reads(Filled):
             snapshot.records(range(1, self.rows, self.rows // 10))
 
     def time_known_vectors_of_1000(self, folder: str) -> None:
-        scopes = [self.source.scopes[n // 5 % USERS] for n in range(1000)]
+        scopes = [self.source.scopes[n // 5] for n in range(1000)]
         with self.store.read() as snapshot:
             snapshot.known_vectors(scopes, [n.to_bytes(16) for n in range(1000)])
 

@@ -417,4 +417,4 @@ def test_a_filter_in_a_scope_reads_only_that_scope(people: Store) -> None:
         plan = snapshot._db.rows(
             f"EXPLAIN QUERY PLAN SELECT m.key FROM memories m WHERE {text}", params
         )
-    assert any("memories_scope_hash" in row[3] for row in plan)
+    assert any("memories_text" in row[3] for row in plan)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from agentmem.store import Store
+from agentmem.store.schema import MEMORY_COLUMNS
 from agentmem.types import Event, Scope
 
 
@@ -104,7 +105,7 @@ def test_a_version_is_the_whole_previous_row(store: Store, fill: Any) -> None:
     }
     (record,) = fill.add(store, "one", **given)
     with store.read() as snapshot:
-        before = snapshot._db.rows("SELECT * FROM memories")
+        before = snapshot._db.rows(f"SELECT {', '.join(MEMORY_COLUMNS)} FROM memories")
     with store.write() as tx:
         tx.delete([record.key])
     with store.read() as snapshot:

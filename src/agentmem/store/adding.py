@@ -17,7 +17,7 @@ from agentmem.errors import ConflictError
 from agentmem.store import lookups
 from agentmem.store.connection import Connection
 from agentmem.store.rows import find_scopes, integers, make_scope
-from agentmem.store.schema import MEMORY_COLUMNS
+from agentmem.store.schema import MEMORY_COLUMNS, shelf_of
 from agentmem.types import Event, NewMemory, Scope, TermBatch, VectorSource
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ __all__ = ["add_events", "add_rows", "add_terms", "add_vectors"]
 _MANY = 8  # rows from which on ``carray`` is faster
 
 _ROW = (
-    f"INSERT INTO memories({', '.join(MEMORY_COLUMNS)})"
-    f" VALUES ({', '.join('?' * len(MEMORY_COLUMNS))})"
+    f"INSERT INTO memories({', '.join(MEMORY_COLUMNS)}, shelf)"
+    f" VALUES ({', '.join('?' * len(MEMORY_COLUMNS))}, ?)"
 )
 _VECTOR = "INSERT INTO vectors(key, source, data) VALUES (?, ?, ?)"
 _VECTORS = (
@@ -59,7 +59,8 @@ def add_rows(
     rows = [
         (key, m.id, scope, m.content, m.content_hash, m.actor_id, m.role, m.memory_type, m.level,
          m.importance, m.metadata, now if m.event_at is None else m.event_at, now, now,
-         m.expires_at, position, key, m.idempotency_key)
+         m.expires_at, position, key, m.idempotency_key,
+         shelf_of(position))
         for key, m, scope, position in zip(keys, memories, scopes, positions, strict=True)
     ]  # fmt: skip
     try:

@@ -8,11 +8,27 @@ from typing import Any
 import apsw
 
 from agentmem.store.connection import Connection
-from agentmem.store.rows import find_scopes
+from agentmem.store.rows import find_scopes, integers
+from agentmem.store.schema import shelf_of
 from agentmem.types import Scope, VectorSource
 
-_PER_QUERY = 1000  # parameters of one statement; SQLite allows 32,766
-_SHARE = 8  # values from which on one statement for all is faster than one for each
+#: (scope id, content hash, key) of one shelf; of many hashes on many shelves; of many hashes
+#: wherever they are.  The last two walk the index alone.
+_ONE = (
+    "SELECT scope, content_hash, key FROM memories INDEXED BY memories_text"
+    " WHERE scope = ? AND shelf = ? AND content_hash = ? ORDER BY key LIMIT 1"
+)
+_SEEK = (
+    "SELECT m.scope, m.content_hash, min(m.key) FROM carray(?2) h CROSS JOIN carray(?3) b"
+    " CROSS JOIN memories m INDEXED BY memories_text ON m.scope = ?1 AND m.shelf = b.value"
+    " AND m.content_hash = h.value GROUP BY m.content_hash"
+)
+_SCAN = (
+    "SELECT scope, content_hash, min(key) FROM memories INDEXED BY memories_text"
+    " WHERE scope = ?1 AND +content_hash IN carray(?2) GROUP BY content_hash"
+)
+_FEW = 8  # look-ups of a scope that are made one by one, in one prepared statement
+_SEEK_COST = 6  # index entries walked in the time of one look-up
 
 __all__ = ["by_ids", "duplicates", "idempotent", "known_vectors", "stats"]
 
@@ -31,78 +47,97 @@ def by_ids(connection: Connection, ids: Sequence[bytes], columns: str) -> list[t
 def known_vectors(
     connection: Connection, scopes: Sequence[Scope], hashes: Sequence[bytes]
 ) -> list[bytes | None]:
-    return _by_scope(
-        connection,
-        scopes,
-        hashes,
-        "SELECT m.scope, m.content_hash, v.data FROM memories m INDEXED BY memories_scope_hash"
-        " JOIN vectors v ON v.key = m.key"
-        f" WHERE v.source = {int(VectorSource.MODEL)} AND m.scope = ? AND m.content_hash IN ",
+    keys = duplicates(connection, scopes, hashes)
+    stored: dict[int, bytes] = dict(
+        connection.rows(
+            f"SELECT key, data FROM vectors WHERE source = {int(VectorSource.MODEL)}"
+            " AND key IN carray(?)",
+            (integers({key for key in keys if key is not None}),),
+        )
     )
+    found = [None if key is None else stored.get(key) for key in keys]
+    for i, key in enumerate(keys):
+        if key is not None and found[i] is None:  # the oldest has a caller's; another may not
+            found[i] = _model_vector(connection, scopes[i], hashes[i])
+    return found
+
+
+def _model_vector(connection: Connection, scope: Scope, content_hash: bytes) -> bytes | None:
+    number, positions = find_scopes(connection, [scope])[scope]
+    found: bytes | None = connection.value(
+        "SELECT v.data FROM carray(?) b CROSS JOIN memories m INDEXED BY memories_text"
+        " ON m.scope = ? AND m.shelf = b.value AND m.content_hash = ?"
+        f" JOIN vectors v ON v.key = m.key AND v.source = {int(VectorSource.MODEL)} LIMIT 1",
+        (integers(_shelves(positions)), number, content_hash),
+    )
+    return found
 
 
 def duplicates(
     connection: Connection, scopes: Sequence[Scope], hashes: Sequence[bytes]
 ) -> list[int | None]:
-    return _by_scope(
-        connection,
-        scopes,
-        hashes,
-        "SELECT scope, content_hash, min(key) FROM memories INDEXED BY memories_scope_hash"
-        " WHERE scope = ? AND content_hash IN ",
-        " GROUP BY content_hash",
-    )
+    rows: list[tuple[Any, ...]] = []
+    few: list[tuple[int, int, bytes]] = []
+    wanted = _group(connection, scopes, hashes)
+    for (number, positions), places in wanted.items():
+        shelves = _shelves(positions)
+        steps = len(places) * len(shelves)
+        if steps <= _FEW:
+            few.extend((number, shelf, value) for value in places for shelf in shelves)
+        elif steps * _SEEK_COST < positions:
+            texts = apsw.carray(tuple(places))
+            rows.extend(connection.rows(_SEEK, (number, texts, integers(shelves))))
+        else:
+            rows.extend(connection.rows(_SCAN, (number, apsw.carray(tuple(places)))))
+    if few:
+        rows.extend(connection.rows_of_many(_ONE, few))
+    return _answers(wanted, rows, len(hashes))
 
 
 def idempotent(
     connection: Connection, scopes: Sequence[Scope], keys: Sequence[str | None]
 ) -> list[int | None]:
-    return _by_scope(
-        connection,
-        scopes,
-        keys,
+    wanted = _group(connection, scopes, keys)
+    rows = connection.rows_of_many(
         "SELECT scope, idempotency_key, key FROM memories INDEXED BY memories_idempotency"
-        " WHERE idempotency_key IS NOT NULL AND scope = ? AND idempotency_key IN ",
+        " WHERE scope = ? AND idempotency_key = ?",
+        [(number, key) for (number, _), places in wanted.items() for key in places],
     )
+    return _answers(wanted, rows, len(keys))
 
 
-def _by_scope(
-    connection: Connection,
-    scopes: Sequence[Scope],
-    values: Sequence[Any],
-    sql: str,
-    tail: str = "",
-) -> list[Any]:
-    """Per item what ``sql`` answers, as ``(scope id, value, answer)``, for its scope and value.
+#: (scope id, positions given in it) -> value -> the items that ask for it
+_Wanted = dict[tuple[int, int], dict[Any, list[int]]]
 
-    Values of one scope share a statement; scopes with few values share one preparation.
-    """
+
+def _group(connection: Connection, scopes: Sequence[Scope], values: Sequence[Any]) -> _Wanted:
+    """What is asked of each scope that exists; None asks nothing."""
     asked = [i for i, value in enumerate(values) if value is not None]
-    answers: list[Any] = [None] * len(values)
     if not asked:
-        return answers
-    numbers = find_scopes(connection, (scopes[i] for i in asked))
-    wanted: dict[int, dict[Any, list[int]]] = {}
+        return {}
+    known = find_scopes(connection, (scopes[i] for i in asked))
+    wanted: _Wanted = {}
     for i in asked:
-        if scopes[i] in numbers:
-            wanted.setdefault(numbers[scopes[i]][0], {}).setdefault(values[i], []).append(i)
-    single: list[tuple[int, Any]] = []
-    rows: list[tuple[Any, ...]] = []
-    for number, places in wanted.items():
-        distinct = list(places)
-        if len(distinct) < _SHARE:
-            single.extend((number, value) for value in distinct)
-            continue
-        for start in range(0, len(distinct), _PER_QUERY):
-            chunk = distinct[start : start + _PER_QUERY]
-            marks = ", ".join("?" * len(chunk))
-            rows.extend(connection.rows(f"{sql}({marks}){tail}", [number, *chunk]))
-    if single:
-        rows.extend(connection.rows_of_many(f"{sql}(?){tail}", single))
-    for number, value, answer in rows:
-        for i in wanted[number][value]:
-            answers[i] = answer
+        place = known.get(scopes[i])
+        if place is not None:
+            wanted.setdefault(place, {}).setdefault(values[i], []).append(i)
+    return wanted
+
+
+def _answers(wanted: _Wanted, rows: Sequence[tuple[Any, ...]], count: int) -> list[int | None]:
+    """Per item the smallest key among ``rows`` of ``(scope id, value, key)``."""
+    answers: list[int | None] = [None] * count
+    places = {number: values for (number, _), values in wanted.items()}
+    for number, value, key in rows:
+        for i in places[number][value]:
+            held = answers[i]
+            answers[i] = key if held is None else min(held, key)
     return answers
+
+
+def _shelves(positions: int) -> range:
+    """The shelves of a scope that has given out so many positions."""
+    return range(shelf_of(positions - 1) + 1) if positions else range(0)
 
 
 def stats(connection: Connection, seq: int) -> dict[str, Any]:

@@ -11,14 +11,16 @@
 ``access``     how often and when last a memory was read; written in batches, no events.
 ``meta``       names and values: epoch, model, analyzer, watermarks.
 
-No index over all rows stands on a random value: ids are time-ordered (UUIDv7), content
-hashes are only ever looked up within their scope.
+No index over all rows stands on a random value: ids are time-ordered (UUIDv7), and content
+hashes, looked up within their scope, are shelved: the memories of a scope stand on shelves in
+the order of their positions, and a new one only touches the last (see ``shelf_of``).
 """
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from math import isqrt
 
 from agentmem.errors import SchemaVersionError, StoreCorruptError
 from agentmem.store.connection import Connection
@@ -32,12 +34,14 @@ __all__ = [
     "is_current",
     "pending",
     "require_current",
+    "shelf_of",
 ]
 
 #: "AgMm": tells an AgentMem database from any other SQLite file.
 APPLICATION_ID = 0x41674D6D
 
-#: Columns of ``memories`` in their stored order; ``versions`` repeats them after its ``seq``.
+#: Columns of ``memories`` in their stored order, but for ``shelf``, which follows from the
+#: position; ``versions`` repeats them after its ``seq``.
 MEMORY_COLUMNS = (
     "key",
     "id",
@@ -95,10 +99,11 @@ CREATE TABLE memories(
     key INTEGER PRIMARY KEY,
     {_MEMORY_ROW}
     seq INTEGER NOT NULL,
-    idempotency_key TEXT
+    idempotency_key TEXT,
+    shelf INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX memories_id ON memories(id);
-CREATE INDEX memories_scope_hash ON memories(scope, content_hash);
+CREATE INDEX memories_text ON memories(scope, shelf, content_hash);
 CREATE UNIQUE INDEX memories_idempotency ON memories(scope, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 CREATE TABLE vectors(key INTEGER PRIMARY KEY, source INTEGER NOT NULL, data BLOB NOT NULL);
@@ -130,6 +135,17 @@ class Migration:
 
 #: In order, append-only: a released one is never edited.
 MIGRATIONS: tuple[Migration, ...] = (Migration("0001-initial", _INITIAL),)
+
+
+def shelf_of(position: int) -> int:
+    """The shelf of a memory in its scope: shelf s holds positions 16 s^2 to 16 (s + 1)^2 - 1.
+
+    An index on ``(scope, content_hash)`` puts a batch of 1,000 new texts of one large scope on
+    1,000 different pages, each written whole (measured at 300,000 rows: 5 times the bytes, a
+    rate of 0.4).  Shelves of a size that grows with the square root keep both costs small: a
+    scope of a million writes to the 30 pages of its last shelf, and a look-up asks 250 shelves.
+    """
+    return isqrt(position >> 4)
 
 
 def pending(connection: Connection) -> tuple[Migration, ...]:
