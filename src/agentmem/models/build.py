@@ -82,7 +82,7 @@ def _static(spec: Spec, source: Path, dest: Path, report: Report) -> None:
 
     arch = spec.architecture
     weights = load_weights(source / WEIGHTS, arch)
-    model = graph.build(arch, weights, graph.FloatProducts())
+    model = graph.build(arch, weights, graph.Products())
     projection = distil.parse_projection(data_bytes("static-projection.npy"))
     table = distil.distil(
         model.SerializeToString(deterministic=True), source / TOKENIZER, projection, report

@@ -42,7 +42,7 @@ def distil(
         projection: ``(1 + dim, hidden)``, see ``principal_components``.
     """
     vectors = token_vectors(model, tokenizer, report)
-    table = (vectors - projection[0]) @ projection[1:].T
+    table: NDArray[np.float32] = (vectors - projection[0]) @ projection[1:].T
     table *= zipf_weights(len(table))[:, None]
     return table.astype(np.float16)
 

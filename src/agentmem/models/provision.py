@@ -13,7 +13,7 @@ from agentmem.config import env_flag
 from agentmem.errors import ModelError, OfflineError
 from agentmem.models import manifest, sources
 from agentmem.models.build import Report, build
-from agentmem.models.registry import Source, Spec, resolve
+from agentmem.models.registry import Spec, resolve
 from agentmem.types import ModelFiles
 
 __all__ = ["provision"]

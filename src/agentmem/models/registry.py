@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from agentmem.errors import ModelCorruptError, ModelNotFoundError
-from agentmem.models.architecture import Architecture, read_architecture, read_json
+from agentmem.errors import ModelNotFoundError
+from agentmem.models.architecture import Architecture, read_architecture
 
 __all__ = ["ONNX", "TOKENIZER", "WEIGHTS", "Recipe", "Source", "Spec", "names", "resolve"]
 
