@@ -100,6 +100,7 @@ def finish(child: subprocess.Popen[bytes]) -> int:
     return child.wait(60)
 
 
+@pytest.mark.slow
 def test_a_drainer_killed_at_any_moment_loses_nothing(author: Any, store_path: Path) -> None:
     rng = random.Random(11)
     lance = author.projection(batch_rows=50)
