@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentmem.errors import StoreTimeoutError
+from agentmem.errors import StoreError, StoreTimeoutError
 from agentmem.store.lock import PortableFileLock, WriteLock, make_file_lock
 
 HOLD = """
@@ -78,12 +78,25 @@ def test_threads_are_served_in_arrival_order(tmp_path: Path) -> None:
 
 def test_a_thread_gives_up_in_time_and_leaves_the_queue(tmp_path: Path) -> None:
     lock = WriteLock(tmp_path)
-    lock.acquire(1)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        lock.acquire(1)
+        held.set()
+        done.wait()
+        lock.release()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
     late = pytest.raises(StoreTimeoutError, match=r"another thread .* config.store.lock_timeout")
     with late:
         lock.acquire(0.05)
-    lock.release()
+    done.set()
+    holder.join()
     lock.acquire(0)
+    with pytest.raises(StoreError, match="a write inside a write"):
+        lock.acquire(5)
     lock.release()
     lock.close()
 

@@ -90,6 +90,25 @@ def test_a_partition_is_the_rows_of_its_value(store: Store, fill: Any) -> None:
             snapshot.load(PartitionKey("content", "x"))
 
 
+def test_large_partitions_are_read_in_parts(
+    store: Store, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    churn(store, fill, 30)
+    with store.write() as tx:
+        fill.insert(tx, [fill.new("by a caller", SCOPES[0])], VectorSource.CALLER)
+    for size in (1, 7, 1_000):
+        monkeypatch.setattr("agentmem.store.snapshot._CHUNK", size)
+        with store.read() as snapshot:
+            for partition in (WHOLE, PartitionKey("user_id", "u1")):
+                rows = snapshot.load(partition)
+                records = snapshot.records(rows.keys.tolist())
+                expected, _ = snapshot.vectors(rows.keys.tolist())
+                assert rows.vectors.dtype == np.float32
+                np.testing.assert_array_equal(rows.vectors, expected)
+                rows.vectors = fill.vectors([r.content for r in records.values()]).astype("f2")
+                assert_rows(rows, list(records.values()), snapshot, fill)
+
+
 @pytest.mark.parametrize("limit", [0, 1, 7])
 def test_following_the_log_ends_at_the_truth(store: Store, fill: Any, limit: int) -> None:
     """A follower that only applies changes holds exactly what a load holds."""
@@ -185,44 +204,3 @@ def test_pages_cover_everything_once_in_order(
 def test_an_unknown_order_is_refused(store: Store) -> None:
     with store.read() as snapshot, pytest.raises(ValueError, match=r"unknown order 'id'; use one"):
         snapshot.page(filters.EVERYTHING, order="id", limit=5, after=None)
-
-
-def test_lookups_answer_per_item_and_by_exact_scope(store: Store, fill: Any) -> None:
-    wide, narrow = Scope("u"), Scope("u", run_id="r")
-    texts = ["one", "two", "three"]
-    first = fill.add(store, *texts, scope=wide)
-    fill.add(store, "one", scope=wide)  # a duplicate
-    fill.add(store, "keyed", scope=narrow, idempotency_key="k")
-    with store.write() as tx:
-        fill.insert(tx, [fill.new("given", wide)], VectorSource.CALLER)
-    asked = [(wide, "two"), (narrow, "two"), (wide, "none"), (wide, "one"), (wide, "given"),
-             (Scope("x"), "one"), (wide, "two")]  # fmt: skip
-    scopes = [scope for scope, _ in asked]
-    hashes = [fill.hash(text) for _, text in asked]
-    with store.read() as snapshot:
-        last = everything(snapshot)[-1].key
-        assert snapshot.duplicates(scopes, hashes) == [
-            first[1].key, None, None, first[0].key, last, None, first[1].key,
-        ]  # fmt: skip
-        vectors = snapshot.known_vectors(scopes, hashes)
-        two = fill.vectors(["two"]).astype(np.float16).tobytes()
-        one = fill.vectors(["one"]).astype(np.float16).tobytes()
-        assert vectors == [two, None, None, one, None, None, two]  # never a caller's
-        (keyed,) = [record for record in everything(snapshot) if record.idempotency_key]
-        assert snapshot.idempotent([wide, narrow, narrow], ["k", "k", None]) == [
-            None, keyed.key, None,
-        ]  # fmt: skip
-        found = snapshot.by_ids([first[2].id, b"\0" * 16, first[0].id])
-        assert found == {first[0].id: first[0], first[2].id: first[2]}
-        assert snapshot.by_ids([]) == {}
-        assert snapshot.records([]) == {}
-
-
-def test_lookups_of_more_items_than_one_statement_takes(store: Store, fill: Any) -> None:
-    texts = [f"t{i}" for i in range(2_500)]
-    records = fill.add(store, *texts)
-    scopes, hashes = [fill.alice] * 2_500, [fill.hash(text) for text in texts]
-    with store.read() as snapshot:
-        assert snapshot.duplicates(scopes, hashes) == [record.key for record in records]
-        assert len(snapshot.by_ids([record.id for record in records])) == 2_500
-        assert None not in snapshot.known_vectors(scopes, hashes)

@@ -161,6 +161,19 @@ def test_no_reader_free_in_time_is_a_timeout(open_store: Any) -> None:
     assert store.last_seq() == 0
 
 
+def test_another_program_that_holds_the_database_is_named(open_store: Any, fill: Any) -> None:
+    """Such as the sqlite3 shell, which knows nothing of our lock."""
+    store = open_store(config={"lock_timeout": 0.05})
+    fill.add(store, "a")
+    foreign = apsw.Connection(str(store.path / "agentmem.db"))
+    foreign.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreTimeoutError, match="locked by another program"):
+        fill.add(store, "b")
+    foreign.close()
+    fill.add(store, "b")
+    assert store.last_seq() == 2
+
+
 def test_opening_loads_no_numpy(store_path: Path) -> None:
     program = (
         "import sys; from agentmem.store import Store\n"

@@ -18,6 +18,8 @@ class AccessCounts:
 
     #: Write along with the next transaction once so many memories were read.
     BATCH = 256
+    #: Write without waiting for a transaction once so many were.
+    MOST = 10_000
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()

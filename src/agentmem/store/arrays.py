@@ -101,3 +101,36 @@ def to_index_rows(rows: Sequence[tuple[Any, ...]], dim: int) -> IndexRows:
             lengths=np.array(columns[10], dtype=np.uint32),
         ),
     )
+
+
+def join_rows(parts: Sequence[IndexRows]) -> IndexRows:
+    """The rows of all parts, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    offsets = [parts[0].terms.offsets]
+    for part in parts[1:]:
+        offsets.append(part.terms.offsets[1:] + offsets[-1][-1])
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    def terms(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part.terms, name) for part in parts])
+
+    return IndexRows(
+        keys=column("keys"),
+        seqs=column("seqs"),
+        scopes=column("scopes"),
+        positions=column("positions"),
+        event_at=column("event_at"),
+        created_at=column("created_at"),
+        expires_at=column("expires_at"),
+        importance=column("importance"),
+        vectors=column("vectors"),  # float32 if any part is
+        terms=TermBatch(
+            offsets=np.concatenate(offsets),
+            terms=terms("terms"),
+            counts=terms("counts"),
+            lengths=terms("lengths"),
+        ),
+    )

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import apsw
 
 from agentmem.errors import StoreError
-from agentmem.store.connection import BUSY_MS, Connection
+from agentmem.store.connection import Connection
 
-__all__ = ["Checkpointer", "empty"]
+__all__ = ["Checkpointer"]
 
 
 class Checkpointer:
@@ -44,7 +44,7 @@ class Checkpointer:
         if self._pages < self.SOFT:
             return
         if self._pages >= self._overdue + self.HARD:
-            emptied = empty(writer, apsw.SQLITE_CHECKPOINT_RESTART, self.PATIENCE_MS)
+            emptied = writer.checkpoint(apsw.SQLITE_CHECKPOINT_RESTART, self.PATIENCE_MS)
             self._overdue = 0 if emptied else self._pages
             return
         with self._wake:
@@ -78,30 +78,8 @@ class Checkpointer:
             try:
                 if connection is None:
                     connection = self._open()
-                passive(connection)
+                connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
             except StoreError:  # the next commit meets the same fault and reports it
                 connection = None
         if connection is not None:
             connection.close()
-
-
-def passive(connection: Connection) -> None:
-    """Copy what no reader and no writer holds back.  A fault here harms nothing: the WAL keeps
-    everything, and the next commit reports a disk that cannot be written."""
-    try:
-        connection.raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-    except apsw.Error:
-        return
-
-
-def empty(connection: Connection, mode: int, busy_ms: int) -> bool:
-    """Copy everything, so that the WAL starts over (RESTART) or is cut to nothing (TRUNCATE);
-    False if a reader held it back for ``busy_ms``, or the disk failed."""
-    connection.raw.set_busy_timeout(busy_ms)
-    try:
-        connection.raw.wal_checkpoint(mode=mode)
-    except apsw.Error:
-        return False
-    finally:
-        connection.raw.set_busy_timeout(BUSY_MS)
-    return True

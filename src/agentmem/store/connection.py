@@ -14,16 +14,16 @@ from agentmem.config import StoreConfig
 from agentmem.errors import ClosedError, StorePathError
 from agentmem.store.faults import leaves_connection_usable, translate
 
-__all__ = ["BUSY_MS", "DATABASE_NAME", "PAGE_SIZE", "Connection", "Place", "open_connection"]
+__all__ = ["DATABASE_NAME", "PAGE_SIZE", "Connection", "Place", "open_connection"]
 
 DATABASE_NAME = "agentmem.db"
 #: Measured with 384-d vectors: 8 KiB pages take 1,000-row commits 20-40 % faster than 4 KiB
 #: (fewer WAL frames, less waste beside the blobs) and one-row commits equally fast.
 PAGE_SIZE = 8192
 _STATEMENT_CACHE = 200
-#: How long SQLite itself waits.  Writers queue on our own lock, so this only covers other
-#: programs and the moments when SQLite recovers or truncates the WAL.
-BUSY_MS = 5000
+#: The longest that SQLite itself waits.  Writers queue on our own lock, so this only covers
+#: other programs and the moments when SQLite recovers or truncates the WAL.
+_BUSY_SECONDS = 5.0
 
 Row = tuple[Any, ...]
 
@@ -40,15 +40,20 @@ class Place:
     def database(self) -> Path:
         return self.folder / DATABASE_NAME
 
+    @property
+    def busy_ms(self) -> int:
+        return int(1000 * min(self.config.lock_timeout, _BUSY_SECONDS))
+
 
 class Connection:
     """Used by one thread at a time.  ``broken`` says that it must not be used again."""
 
-    __slots__ = ("_folder", "broken", "raw", "state", "version")
+    __slots__ = ("_busy_ms", "_folder", "broken", "raw", "state", "version")
 
-    def __init__(self, raw: apsw.Connection, folder: Path) -> None:
+    def __init__(self, raw: apsw.Connection, place: Place) -> None:
         self.raw = raw
-        self._folder = folder
+        self._folder = place.folder
+        self._busy_ms = place.busy_ms
         self.broken = False
         # What the pool last learned through this connection: ``PRAGMA data_version`` and the
         # state of the store then (see snapshot.State).
@@ -119,6 +124,19 @@ class Connection:
         except apsw.Error:
             self.broken = True
 
+    def checkpoint(self, mode: int, busy_ms: int = 0) -> bool:
+        """Copy the WAL into the database; False if a reader held it back for ``busy_ms``, or
+        the disk failed.  Neither harms: the WAL keeps everything, and the next commit reports a
+        disk that cannot be written."""
+        try:
+            self.raw.set_busy_timeout(busy_ms)
+            self.raw.wal_checkpoint(mode=mode)
+        except apsw.Error:
+            return False
+        finally:
+            self.raw.set_busy_timeout(self._busy_ms)
+        return True
+
     def close(self) -> None:
         """A disk that fails now harms nothing: what was committed is in the WAL."""
         with suppress(apsw.Error):
@@ -158,17 +176,18 @@ def open_connection(place: Place) -> Connection:
             str(place.database), vfs=place.vfs, statementcachesize=_STATEMENT_CACHE
         )
         try:
-            _set_up(raw, place.config)
+            _set_up(raw, place)
         except BaseException:
             raw.close(True)
             raise
     except apsw.Error as error:
         raise translate(error, place.folder) from error
-    return Connection(raw, place.folder)
+    return Connection(raw, place)
 
 
-def _set_up(raw: apsw.Connection, config: StoreConfig) -> None:
-    raw.set_busy_timeout(BUSY_MS)
+def _set_up(raw: apsw.Connection, place: Place) -> None:
+    config = place.config
+    raw.set_busy_timeout(place.busy_ms)
     raw.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # takes effect in a new database only
     mode = raw.execute("PRAGMA journal_mode = WAL").get
     if mode != "wal":  # SQLite keeps the old mode in silence where shared memory is missing
@@ -177,6 +196,8 @@ def _set_up(raw: apsw.Connection, config: StoreConfig) -> None:
             f"mode {mode!r}); put the store on a local disk"
         )
     raw.execute(f"PRAGMA synchronous = {config.durability}")
+    if config.durability == "full":  # macOS: fsync alone leaves it in the drive's cache
+        raw.execute("PRAGMA fullfsync = ON")
     raw.execute(f"PRAGMA cache_size = -{max(1, config.cache_mib) * 1024}")
     raw.execute("PRAGMA temp_store = MEMORY")
     # Checkpoints are ours to time (see checkpoint.py), not any commit's.

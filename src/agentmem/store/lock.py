@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from agentmem.errors import ClosedError, StoreTimeoutError
+from agentmem.errors import ClosedError, StoreError, StoreTimeoutError
 
 __all__ = ["LOCK_NAME", "QUEUE_NAME", "PortableFileLock", "WriteLock", "make_file_lock"]
 
@@ -43,15 +43,19 @@ class WriteLock:
         self._turns = _Turns()
         self._files = make_file_lock(folder)
         self._closed = False
+        self._owner: int | None = None
 
     def acquire(self, timeout: float) -> None:
         """Wait for the lock.
 
         Raises:
+            StoreError: this thread has it already, and would wait for itself.
             StoreTimeoutError: not granted within ``timeout`` seconds.
             ClosedError: closed meanwhile.
         """
         deadline = time.monotonic() + timeout
+        if self._owner == threading.get_ident():
+            raise StoreError("a write inside a write: use the transaction that is open")
         if not self._turns.acquire(timeout):
             raise self._timeout(timeout, "another thread of this process is")
         try:
@@ -64,8 +68,10 @@ class WriteLock:
         if not granted:
             self._turns.release()
             raise self._timeout(timeout, "another process is")
+        self._owner = threading.get_ident()
 
     def release(self) -> None:
+        self._owner = None
         try:
             self._files.release()
         finally:

@@ -145,7 +145,7 @@ def stats(connection: Connection, seq: int) -> dict[str, Any]:
         connection.value(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size")
     )
     return {
-        "memories": connection.value("SELECT count(*) FROM vectors"),
+        "memories": connection.value("SELECT count(*) FROM memories"),
         "scopes": connection.value("SELECT count(*) FROM scopes"),
         "events": connection.value("SELECT count(*) FROM events"),
         "seq": seq,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ __all__ = ["ScopeCache", "Snapshot", "State", "read_state"]
 
 #: The join that every filter is written over.  SQLite leaves out a left join nobody uses.
 FROM_MEMORIES = "FROM memories m LEFT JOIN scopes s ON s.scope = m.scope"
+
+_CHUNK = 20_000
 
 #: ``order`` of a page: the column, or None where key order is the same order.  ``created_at``
 #: is the commit time, which never goes back, and keys ascend with commits.
@@ -236,21 +238,36 @@ class Snapshot:
 
     def _index_rows(self, keys: list[int] | None) -> IndexRows:
         """Rows of ascending ``keys``, or of all memories."""
-        from agentmem.store.arrays import INDEX_COLUMNS, to_index_rows
+        from agentmem.store.arrays import join_rows, to_index_rows
+
+        parts = [to_index_rows(rows, self.dim) for rows in self._index_chunks(keys)]
+        found = join_rows(parts) if parts else to_index_rows([], self.dim)
+        found.scope_table = scope_table(self._db, set(found.scopes.tolist()), self._scopes)
+        return found
+
+    def _index_chunks(self, keys: list[int] | None) -> Iterator[list[tuple[Any, ...]]]:
+        """At most ``_CHUNK`` rows at a time: as Python objects they take several times the
+        space of the arrays."""
+        from agentmem.store.arrays import INDEX_COLUMNS
 
         join = "JOIN vectors v ON v.key = m.key JOIN terms t ON t.key = m.key"
         if keys is None:
-            rows = self._db.rows(f"SELECT {INDEX_COLUMNS} FROM memories m {join} ORDER BY m.key")
-        else:
+            last = 0
+            while rows := self._db.rows(
+                f"SELECT {INDEX_COLUMNS} FROM memories m {join}"
+                " WHERE m.key > ? ORDER BY m.key LIMIT ?",
+                (last, _CHUNK),
+            ):
+                last = rows[-1][0]
+                yield rows
+            return
+        for start in range(0, len(keys), _CHUNK):
             # CROSS JOIN keeps the order: walk the keys, look each one up.
-            rows = self._db.rows(
+            yield self._db.rows(
                 f"SELECT {INDEX_COLUMNS} FROM carray(?) c CROSS JOIN memories m"
                 f" ON m.key = c.value {join}",
-                (integers(keys),),
+                (integers(keys[start : start + _CHUNK]),),
             )
-        found = to_index_rows(rows, self.dim)
-        found.scope_table = scope_table(self._db, found.scopes.tolist(), self._scopes)
-        return found
 
     # -- another model
     @property

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import apsw
 
@@ -15,7 +15,7 @@ from agentmem.config import StoreConfig
 from agentmem.errors import ClosedError, StoreError, StorePathError, StoreTimeoutError
 from agentmem.store import erase, schema
 from agentmem.store.access import AccessCounts, write_counts
-from agentmem.store.checkpoint import Checkpointer, empty
+from agentmem.store.checkpoint import Checkpointer
 from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
 from agentmem.store.faults import translate
 from agentmem.store.folder import is_made, make_folder, open_lock
@@ -198,8 +198,11 @@ class Store:
         self._writer = self._open_writer()
 
     # -- the rest of the port
-    def note_access(self, keys: Any) -> None:
+    def note_access(self, keys: Sequence[int]) -> None:
         self._access.note(keys)
+        if self._access.pending >= AccessCounts.MOST:
+            with suppress(StoreError):  # another time, if somebody is writing
+                self.flush_access(timeout=0.0)
 
     def flush_access(self, *, timeout: float | None = None) -> None:
         """Write the access counts now."""
@@ -227,7 +230,10 @@ class Store:
                 self._replace_writer()
             assert self._writer is not None
             erase.rewrite(self._writer)
-            if not empty(self._writer, apsw.SQLITE_CHECKPOINT_TRUNCATE, int(self._timeout * 1000)):
+            emptied = self._writer.checkpoint(
+                apsw.SQLITE_CHECKPOINT_TRUNCATE, int(self._timeout * 1000)
+            )
+            if not emptied:
                 raise StoreTimeoutError(
                     f"a reader held the store {str(self.path)!r} for {self._timeout:g} s, so "
                     "erased content may still be in its files; finish readers and purge again"
@@ -280,7 +286,7 @@ class Store:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        empty(writer, apsw.SQLITE_CHECKPOINT_TRUNCATE, 0)  # or the WAL keeps what it has
+        writer.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)  # or the WAL keeps what it has
         writer.close()
 
     # -- plumbing
