@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["MS", "Balance", "Graph", "Products", "build"]
 
 MS = "com.microsoft"
-_OPSET = 23  # Attention as one operator; ONNX Runtime >= 1.23
+_OPSET = 23  # Attention as one operator; ONNX Runtime >= 1.24 (1.23 lacks QuantizeLinear-23)
 _IR = 10
 
 
