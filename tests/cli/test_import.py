@@ -99,6 +99,16 @@ def test_a_vector_of_the_wrong_size_names_its_line(run, write) -> None:
     assert f"{path}, line 2: vector" in run("import", path, "--user", "a", code=6).stderr
 
 
+def test_vectors_are_used_unless_refused(run, run_json, write) -> None:
+    path = write(jsonl({"text": "likes tea", "vector": [1.0] + [0.0] * 255}))
+    run("import", path, "--user", "a")
+    run("import", path, "--user", "b", "--no-vectors")
+    run("import", write(jsonl({"text": "x", "vector": [1.0]})), "--user", "b", "--no-vectors")
+    lines = run("export", "--unscoped").stdout.splitlines()
+    sources = [json.loads(line)["vector"]["source"] for line in lines]
+    assert sources == ["caller", "model", "model"]
+
+
 def test_a_dry_run_stores_nothing(run, run_json, environment, write) -> None:
     assert run("import", write("a\nb\n"), "--dry-run").stdout == "text: 2 memories\n"
     assert not environment.exists()

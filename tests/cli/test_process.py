@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,14 +25,20 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     )
     best = float("inf")
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = children_seconds()
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
-        best = min(best, time.perf_counter() - begun)
+        best = min(best, children_seconds() - begun)
     assert "agentmem demo" in done.stdout
     assert HEAVY.isdisjoint(done.stderr.split())
     assert best < 0.15
+
+
+def children_seconds() -> float:
+    """Processor time of the processes that have ended: other work here does not count."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def test_reading_commands_load_no_model(process) -> None:

@@ -57,6 +57,9 @@ _SCOPES_SHOWN = 5
     show_default=True,
     help="Memories per transaction.",
 )
+@click.option(
+    "--vectors/--no-vectors", "with_vectors", default=True, help="Use vectors in FILE  [used]."
+)
 @click.option("--dry-run", is_flag=True, help="Read FILE and count; store nothing.")
 @json_option
 @store_options
@@ -67,6 +70,7 @@ def import_command(
     split: Literal["auto", "lines", "paragraphs"],
     dedupe: bool,
     batch_size: int,
+    with_vectors: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -86,6 +90,8 @@ def import_command(
             user_id=scope.get("user_id"), run_id=scope.get("run_id"), split=split
         )
         entries = formats.read(source, layout, options)
+        if not with_vectors:
+            entries = formats.without_vectors(entries)
         report = (
             _dry_run(entries) if dry_run else _import(source, entries, scope, batch_size, dedupe)
         )

@@ -107,7 +107,10 @@ def reembed(model: str, yes: bool, as_json: bool) -> None:
     ready(model)
     with bar("Embedding", "memories") as shown:
         result = run(path, model, progress=shown)
-    _print_result(result, f"the store now uses {model}", as_json)
+    from agentmem.cli.render import number_text
+
+    text = f"the store now uses {model}; {number_text(result['embedded'])} embedded"
+    _print_result(result, text, as_json)
 
 
 @click.command()

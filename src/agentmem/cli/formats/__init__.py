@@ -14,7 +14,7 @@ from importlib import import_module
 from agentmem.cli.formats.entry import Entry, FormatError, ReadOptions
 from agentmem.cli.formats.source import Source
 
-__all__ = ["FORMATS", "Entry", "FormatError", "ReadOptions", "Source", "read"]
+__all__ = ["FORMATS", "Entry", "FormatError", "ReadOptions", "Source", "read", "without_vectors"]
 
 #: Format name to what it is, in the order in which help lists them.
 FORMATS = {
@@ -32,3 +32,11 @@ def read(source: Source, name: str, options: ReadOptions) -> Iterator[Entry]:
     module = import_module(f"agentmem.cli.formats.{name}")
     entries: Iterator[Entry] = module.read(source, options)
     return entries
+
+
+def without_vectors(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """The same entries, for the store's own model to embed."""
+    for entry in entries:
+        if entry.item is not None:
+            entry.item.pop("vector", None)
+        yield entry
