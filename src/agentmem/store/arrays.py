@@ -38,8 +38,12 @@ def pack_vectors(vectors: NDArray[np.float32], source: VectorSource) -> tuple[by
 
 def slice_vectors(vectors: NDArray[np.float32], sources: Sequence[VectorSource]) -> list[bytes]:
     """One blob per row of ``(n, dim)``."""
+    kinds = set(sources)
+    if len(kinds) == 1:
+        data, width = pack_vectors(vectors, sources[0])
+        return [data[start : start + width] for start in range(0, len(data), width)]
     blobs: list[bytes] = [b""] * len(sources)
-    for source in set(sources):
+    for source in kinds:
         places = [i for i, one in enumerate(sources) if one == source]
         data, width = pack_vectors(vectors[places], source)
         for i, start in zip(places, range(0, len(data), width), strict=True):
@@ -104,7 +108,7 @@ def to_index_rows(rows: Sequence[tuple[Any, ...]], dim: int) -> IndexRows:
 
 
 def join_rows(parts: Sequence[IndexRows]) -> IndexRows:
-    """The rows of all parts, in their order."""
+    """The rows of all parts, in their order; uses the parts up."""
     if len(parts) == 1:
         return parts[0]
     offsets = [parts[0].terms.offsets]
@@ -113,6 +117,17 @@ def join_rows(parts: Sequence[IndexRows]) -> IndexRows:
 
     def column(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(part, name) for part in parts])
+
+    dtypes = [part.vectors.dtype for part in parts]
+    vectors = np.empty(
+        (sum(len(part.keys) for part in parts), parts[0].vectors.shape[1]),
+        dtype=np.result_type(*dtypes),  # float32 if any part is
+    )
+    row = 0
+    for part in parts:
+        vectors[row : row + len(part.keys)] = part.vectors
+        row += len(part.keys)
+        part.vectors = part.vectors[:0].copy()  # a large partition is not held twice
 
     def terms(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(part.terms, name) for part in parts])
@@ -126,7 +141,7 @@ def join_rows(parts: Sequence[IndexRows]) -> IndexRows:
         created_at=column("created_at"),
         expires_at=column("expires_at"),
         importance=column("importance"),
-        vectors=column("vectors"),  # float32 if any part is
+        vectors=vectors,
         terms=TermBatch(
             offsets=np.concatenate(offsets),
             terms=terms("terms"),

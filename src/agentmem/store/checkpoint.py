@@ -24,11 +24,12 @@ class Checkpointer:
 
     SOFT = 2_000  # pages of 8 KiB
     HARD = 16_000
-    PATIENCE_MS = 100
+    PATIENCE_MS = 200
 
     def __init__(self, opener: Callable[[], Connection]) -> None:
         self._open = opener
         self._wake = threading.Condition()
+        self._copying = threading.Lock()  # SQLite refuses a second checkpoint instead of waiting
         self._due = False
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -44,8 +45,7 @@ class Checkpointer:
         if self._pages < self.SOFT:
             return
         if self._pages >= self._overdue + self.HARD:
-            emptied = writer.checkpoint(apsw.SQLITE_CHECKPOINT_RESTART, self.PATIENCE_MS)
-            self._overdue = 0 if emptied else self._pages
+            self._overdue = 0 if self._empty(writer) else self._pages
             return
         with self._wake:
             self._due = True
@@ -55,6 +55,14 @@ class Checkpointer:
                 )
                 self._thread.start()
             self._wake.notify()
+
+    def _empty(self, writer: Connection) -> bool:
+        if not self._copying.acquire(timeout=self.PATIENCE_MS / 1000):
+            return False
+        try:
+            return writer.checkpoint(apsw.SQLITE_CHECKPOINT_RESTART, self.PATIENCE_MS)
+        finally:
+            self._copying.release()
 
     def close(self) -> None:
         with self._wake:
@@ -78,7 +86,8 @@ class Checkpointer:
             try:
                 if connection is None:
                     connection = self._open()
-                connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+                with self._copying:
+                    connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
             except StoreError:  # the next commit meets the same fault and reports it
                 connection = None
         if connection is not None:

@@ -52,6 +52,7 @@ class Store:
         """
         place = Place(make_folder(path), config or StoreConfig(), vfs)
         self._place = place
+        self._database = str(place.database)  # kept: joining paths takes longer than stat
         self._model = None if model_id is None else Model(model_id, dim, analyzer)
         self._pid = os.getpid()
         self._closed = False
@@ -82,7 +83,7 @@ class Store:
             self.migrated = self.migrate()
         assert self._writer is not None
         self._check(read_state(self._writer))
-        found = os.stat(self._place.database)
+        found = os.stat(self._database)
         self._file = (found.st_dev, found.st_ino)
 
     def migrate(self) -> list[str]:
@@ -165,12 +166,12 @@ class Store:
     def _require_same_file(self) -> None:
         """A deleted file can still be written to; what goes there is lost without a word."""
         try:
-            found = os.stat(self._place.database)
+            found = os.stat(self._database)
         except OSError:
             found = None
         if found is None or (found.st_dev, found.st_ino) != self._file:
             raise StorePathError(
-                f"{str(self._place.database)!r} was removed or replaced while it was open; "
+                f"{self._database!r} was removed or replaced while it was open; "
                 "nothing was written: close this store and open it again"
             )
 
