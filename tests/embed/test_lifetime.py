@@ -216,6 +216,7 @@ def test_closing_while_it_loads_closes_it(minilm_files: ModelFiles) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 @pytest.mark.parametrize("name", ["minilm", "static"])
 def test_a_forked_child_is_told_and_can_make_its_own(name: str) -> None:
+    models.provision(name)
     out = run_python(
         f"""
 import os

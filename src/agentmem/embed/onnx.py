@@ -57,7 +57,7 @@ def open_session(files: ModelFiles, threads: int = 1) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors come as exceptions, not on stderr
     # Idle workers must sleep: the cores belong to the application.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A memory plan per input shape helps fixed shapes only, and there would be hundreds.

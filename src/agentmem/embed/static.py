@@ -72,7 +72,7 @@ class StaticEncoder:
 def _open(files: ModelFiles) -> NDArray[np.float16]:
     remedy = f"agentmem models pull --force {files.name} makes it again"
     try:
-        table: NDArray[np.float16] = np.load(files.weights, mmap_mode="r", allow_pickle=False)
+        table: NDArray[np.float16] = np.lib.format.open_memmap(files.weights, mode="r")
     except (OSError, ValueError) as e:
         raise ModelCorruptError(f"{files.weights} cannot be read ({e}); {remedy}") from e
     if table.ndim != 2 or table.shape[1] != files.dim or table.dtype not in ("f2", "f4"):
