@@ -32,6 +32,8 @@ DAMAGE = [
     ("INSERT INTO vectors VALUES (77, 1, x'00')", "vectors without a memory: keys 77"),
     ("INSERT INTO terms VALUES (77, 0, x'', x'')", "keyword terms without a memory: keys 77"),
     ("UPDATE terms SET counts = x'01' WHERE key = 4", "counts do not match: keys 4"),
+    ("UPDATE memories SET metadata = '{\"a\":' WHERE key = 1", "no JSON object: keys 1"),
+    ("UPDATE memories SET metadata = '[]' WHERE key = 4", "no JSON object: keys 4"),
     ("DELETE FROM scopes WHERE user_id = 'v'", "unknown scope: keys 4, 5"),
     ("UPDATE memories SET position = 0 WHERE key = 2", "positions given twice"),
     ("UPDATE scopes SET next_position = 1 WHERE user_id = 'v'", "beyond their scope's next one"),

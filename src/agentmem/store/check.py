@@ -35,6 +35,11 @@ _RULES: tuple[tuple[str, str], ...] = (
         "SELECT key FROM terms WHERE length(terms) <> 4 * length(counts) OR length(terms) % 8",
     ),
     (
+        "memories whose metadata is no JSON object",
+        "SELECT key FROM memories WHERE metadata IS NOT NULL"
+        " AND CASE WHEN json_valid(metadata) THEN json_type(metadata) <> 'object' ELSE 1 END",
+    ),
+    (
         "memories of an unknown scope",
         "SELECT key FROM memories WHERE scope NOT IN (SELECT scope FROM scopes)",
     ),
