@@ -143,7 +143,8 @@ def quantize_int8(x: Floats) -> tuple[NDArray[np.int8], Floats]:
 
 
 def dequantize_int8(codes: NDArray[np.int8], scales: Floats) -> Floats:
-    return codes.astype(np.float32) * scales[:, None]
+    with np.errstate(over="ignore"):  # 127 steps of the largest float32 are infinite
+        return codes.astype(np.float32) * scales[:, None]
 
 
 def top_k_dot(matrix: Floats | Halves, query: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
