@@ -77,14 +77,9 @@ def _sites(
 def _static(spec: Spec, source: Path, dest: Path, report: Report) -> None:
     import numpy as np
 
-    from agentmem.models import distil, graph
     from agentmem.models.architecture import load_weights
+    from agentmem.models.distil import distil
 
     arch = spec.architecture
-    weights = load_weights(source / WEIGHTS, arch)
-    model = graph.build(arch, weights, graph.Products())
-    projection = distil.parse_projection(data_bytes("static-projection.npy"))
-    table = distil.distil(
-        model.SerializeToString(deterministic=True), source / TOKENIZER, projection, report
-    )
+    table = distil(arch, load_weights(source / WEIGHTS, arch), source / TOKENIZER, report)
     np.save(dest / manifest.TABLE, table)
