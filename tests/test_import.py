@@ -33,15 +33,6 @@ def loaded(program: str, *arguments: str) -> set[str]:
     return set(names)
 
 
-def test_import_takes_less_than_40_ms() -> None:
-    program = (
-        "import time; t = time.perf_counter(); import agentmem; "
-        "print((time.perf_counter() - t) * 1000)"
-    )
-    took = [python(program) for _ in range(5)]
-    assert min(took) < 40  # the best of five: a busy machine says nothing about the import
-
-
 def test_import_loads_nothing_heavy() -> None:
     assert loaded("import agentmem") & (HEAVY | {"apsw", "click", "filelock", "rich"}) == set()
 
