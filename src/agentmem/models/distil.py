@@ -58,7 +58,7 @@ def distil(
     """The table, ``(vocab, 256)`` float16."""
     tokens = vocabulary(tokenizer, arch.vocab)
     rows = token_outputs(arch, weights, tokens, report)
-    table = rows @ projection() * rarity(tokens)[:, None]
+    table: Floats = rows @ projection() * rarity(tokens)[:, None]
     return table.astype(np.float16)
 
 
@@ -75,7 +75,8 @@ def find_projection(rows: Floats, dim: int = STATIC_DIM) -> Floats:
     _, vectors = np.linalg.eigh(wide.T @ wide)
     top = vectors[:, ::-1][:, :dim]
     largest = np.take_along_axis(top, np.abs(top).argmax(axis=0)[None, :], axis=0)
-    return (top * np.sign(largest)).astype(np.float32)
+    found: Floats = (top * np.sign(largest)).astype(np.float32)
+    return found
 
 
 def vocabulary(tokenizer: Path, size: int) -> list[str]:

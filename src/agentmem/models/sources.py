@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentmem.errors import ConfigError, ModelCorruptError
 from agentmem.models import manifest
-from agentmem.models.registry import TOKENIZER, WEIGHTS, Source, Spec
+from agentmem.models.registry import Source, Spec
 
 __all__ = [
     "built_folder",
@@ -17,6 +17,7 @@ __all__ = [
     "find_source",
     "placing_recipe",
     "source_folder",
+    "verified",
     "verify_source",
 ]
 
@@ -83,10 +84,22 @@ def find_source(spec: Spec, folder: Path | None = None) -> Path | None:
     if spec.source is None:
         return spec.folder
     for place in [*explicit(spec, folder), source_folder(spec.source)]:
-        if (place / WEIGHTS).is_file() and (place / TOKENIZER).is_file():
-            verify_source(spec.source, place)
-            return place
+        found = verified(spec.source, place)
+        if found is not None:
+            return found
     return None
+
+
+def verified(source: Source, folder: Path) -> Path | None:
+    """``folder`` if it holds all files of the source, None if it lacks one.
+
+    Raises:
+        ModelCorruptError: it has them, but with other contents.
+    """
+    if not all((folder / name).is_file() for name in source.sha256):
+        return None
+    verify_source(source, folder)
+    return folder
 
 
 def verify_source(source: Source, folder: Path) -> None:
