@@ -120,7 +120,8 @@ class OnnxEncoder:
         # the two kinds then share the cores as the operating system shares them.
         items = [sessions[i % copies] for i in range(self.size)]
         self._large: Slots[Any] = Slots(items)
-        self._small: Slots[Any] = Slots(items)
+        # One more of those, so that no core waits while a slot changes hands.
+        self._small: Slots[Any] = Slots([*items, sessions[0]])
         self._helpers = ThreadPoolExecutor(max(self.size - 1, 1), "agentmem-embed")
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
