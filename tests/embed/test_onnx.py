@@ -14,6 +14,8 @@ from tokenizers import Tokenizer
 
 from agentmem import models
 from agentmem._native import batching
+from agentmem.config import EmbeddingConfig
+from agentmem.embed.onnx import OnnxEncoder
 from agentmem.embed.work import Work, batch_tokens
 from agentmem.errors import ModelCorruptError, ModelError
 
@@ -142,6 +144,7 @@ def test_every_text_is_in_exactly_one_batch() -> None:
     work.first()
     seen = []
     while (batch := work.take()) is not None:
+        work.done()
         assert batch.ids.size <= 512
         assert batch.mask.sum() == sum(len(ids[texts[row]]) for row in batch.rows)
         seen += batch.rows.tolist()
@@ -155,6 +158,30 @@ def test_stopped_work_hands_out_nothing() -> None:
     assert work.take() is not None
     work.stop()
     assert work.take() is None
+
+
+def test_the_caller_waits_for_batches_that_others_took_and_gets_their_error() -> None:
+    work = Work(["a"] * 3, lambda window: [[1]] * len(window), limit=1, sessions=1)
+    work.first()
+    assert work.take() is not None
+    with ThreadPoolExecutor(1) as threads:
+        assert work.take() is not None
+        waiting = threads.submit(work.wait)
+        work.done()
+        assert not waiting.done()
+        work.done(ModelError("failed elsewhere"))
+        with pytest.raises(ModelError, match="failed elsewhere"):
+            waiting.result(30)
+    assert work.take() is None  # the third batch is not worth computing any more
+
+
+def test_it_works_alone_where_no_helper_thread_is_to_be_had(
+    minilm_files: ModelFiles, minilm: LocalEmbedder, sentences: Sentences
+) -> None:
+    encoder = OnnxEncoder(minilm_files, EmbeddingConfig(sessions=4))
+    encoder._helpers.shutdown()
+    texts = sentences(60, seed=8)
+    np.testing.assert_allclose(encoder.encode(texts), minilm.embed(texts), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ copy of the weights however many they are (docs/embedding.md has the measurement
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,14 +135,12 @@ class OnnxEncoder:
         work = Work(texts, self._reader.ids, limit=self._limit, sessions=self.size)
         batches, tokens = work.first()
         slots = self._small if tokens <= self._limit else self._large
-        helpers = self._call_helpers(work, slots, out, min(batches, self.size) - 1)
         try:
+            self._call_helpers(work, slots, out, min(batches, self.size) - 1)
             self._drain(work, slots, out)
+            work.wait()
         finally:
             work.stop()
-            failures = [e for e in (h.exception() for h in helpers if not h.cancel()) if e]
-        if failures:
-            raise failures[0]
         if not np.isfinite(vectors.normalize(out)).all():
             raise ModelError(
                 f"model {self._name!r} made NaN or infinity; agentmem models verify checks its "
@@ -152,27 +150,30 @@ class OnnxEncoder:
 
     def _call_helpers(
         self, work: Work, slots: Slots[Any], out: NDArray[np.float32], count: int
-    ) -> list[Future[None]]:
+    ) -> None:
+        """Other threads that take from the same work; late ones find nothing left."""
         try:
-            return [
-                self._helpers.submit(self._drain, work, slots, out) for _ in range(max(count, 0))
-            ]
-        except RuntimeError:  # closed meanwhile, or the interpreter is exiting: go on alone
-            return []
+            for _ in range(count):
+                self._helpers.submit(self._drain, work, slots, out)
+        except RuntimeError:
+            return  # closed meanwhile, or no thread can be started: go on alone
 
     def _drain(self, work: Work, slots: Slots[Any], out: NDArray[np.float32]) -> None:
         """Compute batches until there are none."""
-        try:
-            while (batch := work.take()) is not None:
+        while (batch := work.take()) is not None:
+            error: BaseException | None = None
+            try:
                 with slots.borrow() as session:
                     hidden = self._run(session, batch)
                 if self._cls:
                     out[batch.rows] = hidden[:, 0]
                 else:
                     out[batch.rows] = vectors.mean_pool(hidden, batch.mask)
-        except BaseException:
-            work.stop()
-            raise
+            except BaseException as e:
+                error = e
+                raise
+            finally:
+                work.done(error)
 
     def _run(self, session: Any, batch: Batch) -> NDArray[np.float32]:
         try:

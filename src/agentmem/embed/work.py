@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
+from threading import Condition
 from typing import TYPE_CHECKING
 
 from agentmem._native import batching
@@ -47,8 +47,9 @@ def batch_tokens(lengths: list[int], limit: int, sessions: int) -> int:
 class Work:
     """Batches of one call, the longest of each window first; thread-safe.
 
-    A window (see ``text.windows``) is tokenised when the one before it has been handed out,
-    while the other threads are still computing the last of it.
+    Whoever takes a batch says when it is done; the caller waits until all are.  A window (see
+    ``text.windows``) is tokenised when the one before it has been handed out, while the other
+    threads are still computing the last of it.
     """
 
     def __init__(
@@ -65,27 +66,57 @@ class Work:
         self._sessions = sessions
         self._windows = windows(texts)
         self._ready: list[Batch] = []
-        self._lock = Lock()
+        self._taken = 0  # and not done
+        self._error: BaseException | None = None
         self._stopped = False
+        self._changed = Condition()  # guards all of these
 
     def first(self) -> tuple[int, int]:
         """Tokenises the first window; returns its number of batches and of padded tokens."""
-        with self._lock:
+        with self._changed:
             self._refill()
             return len(self._ready), sum(batch.ids.size for batch in self._ready)
 
     def take(self) -> Batch | None:
-        """The next batch, or None when there is none or the work was stopped."""
-        with self._lock:
-            if self._stopped:
+        """The next batch, or None when there is none, after an error, or after ``stop``."""
+        with self._changed:
+            if not self._ready and not self._stopped:
+                try:
+                    self._refill()
+                except BaseException as e:
+                    self._fail(e)
+                    raise
+            if self._stopped or not self._ready:
                 return None
-            if not self._ready:
-                self._refill()
-            return self._ready.pop() if self._ready else None
+            self._taken += 1
+            return self._ready.pop()
+
+    def done(self, error: BaseException | None = None) -> None:
+        """A batch that was taken is computed, or has failed."""
+        with self._changed:
+            self._taken -= 1
+            if error is not None:
+                self._fail(error)
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Returns when no batch is left and all that were taken are done.
+
+        Raises:
+            BaseException: what a thread failed with, the first of them.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken == 0)
+            if self._error is not None:
+                raise self._error
 
     def stop(self) -> None:
-        """No further batch is handed out; does not wait for a window being tokenised."""
+        """No further batch is handed out."""
         self._stopped = True
+
+    def _fail(self, error: BaseException) -> None:
+        self._stopped = True
+        self._error = self._error or error
 
     def _refill(self) -> None:
         window = next(self._windows, None)
