@@ -72,11 +72,12 @@ def download(source: Source, dest: Path, report: Report) -> None:
 
 def cached_by_hub(source: Source) -> Path | None:
     """A folder of huggingface_hub's own cache that holds all files, verified, or None."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import constants, try_to_load_from_cache
 
+    cache = os.environ.get("HF_HUB_CACHE") or constants.HF_HUB_CACHE
     folders = set()
     for name in source.sha256:
-        found = try_to_load_from_cache(source.repo, name, revision=source.revision)
+        found = try_to_load_from_cache(source.repo, name, cache, revision=source.revision)
         if not isinstance(found, str):
             return None
         folders.add(Path(found).parent)
@@ -115,7 +116,8 @@ def from_hub(source: Source, dest: Path, report: Report) -> None:
                 tqdm_class=_reporting(f"download {name}", source.sizes[name], report),
             )
         except (transport_error, OSError, ValueError) as e:
-            first_line = (str(e).strip() or repr(e)).splitlines()[0]
+            reason = e.__cause__ or e  # the hub's client wraps the reason in advice
+            first_line = (str(reason).strip() or repr(reason)).splitlines()[0]
             raise AttemptError(f"{name}: {first_line}") from e
         os.replace(Path(found).resolve(), dest / name)
 

