@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_count",
+    "check_flag",
     "check_importance",
     "check_label",
     "check_level",
@@ -41,7 +42,10 @@ _TINY_NORM = 1e-18  # its square is near the smallest normal float32
 
 def shorten(value: object, width: int = 60) -> str:
     """``repr`` of a value, cut to about ``width`` characters for an error message."""
-    text = repr(value[: width + 1] if isinstance(value, str) else value)
+    try:
+        text = repr(value[: width + 1] if isinstance(value, str) else value)
+    except ValueError:  # an int with more digits than Python writes
+        text = f"a {type(value).__name__} of thousands of digits"
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
@@ -153,7 +157,9 @@ def check_level(value: object, limits: Limits) -> str | int | None:
         return value
     if isinstance(value, str):
         return check_label(value, limits, "level")
-    raise InvalidInputError(f"level must be a string or an integer, not {shorten(value)}")
+    raise InvalidInputError(
+        f"level must be a string or an integer of 64 bits, not {shorten(value)}"
+    )
 
 
 def check_importance(value: object) -> float | None:
@@ -164,12 +170,19 @@ def check_importance(value: object) -> float | None:
     return float(value)
 
 
+def check_flag(value: object, what: str) -> bool:
+    """A switch such as ``unscoped``: True or False, since ``"no"`` would be taken for yes."""
+    if value is True or value is False:
+        return value
+    raise InvalidInputError(f"{what} must be True or False, not {shorten(value)}")
+
+
 def check_count(value: object, most: int, what: str, setting: str) -> int:
     """A positive integer such as ``top_k`` or ``limit``."""
     if type(value) is not int or value < 1:
         raise InvalidInputError(f"{what} must be a positive integer, not {shorten(value)}")
     if value > most:
-        raise LimitError(f"{what}={value:,} is more than limits.{setting} = {most:,}")
+        raise LimitError(f"{what}={shorten(value)} is more than limits.{setting} = {most:,}")
     return value
 
 
@@ -206,7 +219,13 @@ def _check_json(value: Any, where: str, depth: int) -> None:
     kind = type(value)
     if kind is str:
         _check_json_text(value, where)
-    elif kind is bool or kind is int or value is None:
+    elif kind is int:
+        if not -(2**63) <= value < 2**63:
+            raise InvalidInputError(
+                f"{where} is an integer beyond 64 bits ({shorten(value)}), which filters cannot"
+                " compare exactly; store it as a string"
+            )
+    elif kind is bool or value is None:
         pass
     elif kind is float:
         if not math.isfinite(value):

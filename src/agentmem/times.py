@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from agentmem.errors import InvalidInputError
+from agentmem.inputs import shorten
 
 __all__ = ["EPOCH", "MAX_TIME", "TimeLike", "from_micros", "now_micros", "to_micros"]
 
@@ -47,13 +48,17 @@ def to_micros(value: TimeLike, what: str = "timestamp") -> int:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             value = value.replace(tzinfo=UTC)
-        return (value - EPOCH) // _MICROSECOND
-    if not math.isfinite(value):
+        micros = (value - EPOCH) // _MICROSECOND
+    elif isinstance(value, int):
+        micros = value * 1_000_000
+    elif math.isfinite(value):
+        micros = round(value * 1e6)
+    else:
         raise InvalidInputError(f"{what} must be finite, not {value!r}")
-    micros = value * 1_000_000 if isinstance(value, int) else round(value * 1e6)
     if not MIN_TIME <= micros <= MAX_TIME:
+        shown = value.isoformat() if isinstance(value, datetime) else shorten(value)
         raise InvalidInputError(
-            f"{what} {value!r} lies outside the years 1 to 9999; epoch times are in seconds"
+            f"{what} {shown} lies outside the years 1 to 9999 (UTC); epoch times are in seconds"
         )
     return micros
 

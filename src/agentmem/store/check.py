@@ -15,6 +15,10 @@ _CHUNK = 10_000  # texts hashed at a time
 #: What must not be found: a sentence, and the query of the keys that break it.
 _RULES: tuple[tuple[str, str], ...] = (
     (
+        "memories whose id or hash is not 16 bytes",
+        "SELECT key FROM memories WHERE length(id) <> 16 OR length(content_hash) <> 16",
+    ),
+    (
         "memories without a vector",
         "SELECT key FROM memories WHERE key NOT IN (SELECT key FROM vectors)",
     ),
@@ -109,6 +113,7 @@ def problems(snapshot: Snapshot) -> list[str]:
     for sentence, sql in _RULES:
         found.extend(_sentence(sentence, connection.values(sql)))
     found.extend(_sentence("vectors of a wrong size", _odd_vectors(connection, snapshot.dim)))
+    found.extend(_sentence("vectors without a direction", _undirected(connection, snapshot.dim)))
     found.extend(_sentence("texts that do not match their hash", _wrong_hashes(connection)))
     return found
 
@@ -127,6 +132,25 @@ def _odd_vectors(connection: Connection, dim: int) -> list[int]:
         f" WHEN {int(VectorSource.CALLER)} THEN 4 * ?1 ELSE -1 END",
         (dim,),
     )
+
+
+def _undirected(connection: Connection, dim: int) -> list[int]:
+    """Vectors that are not of unit length.  Only a text without any word may have zeros."""
+    import numpy as np
+
+    dtypes = {int(VectorSource.MODEL): np.float16, int(VectorSource.CALLER): np.float32}
+    found = []
+    for key, source, data, words in connection.raw.execute(
+        "SELECT v.key, v.source, v.data, t.length FROM vectors v JOIN terms t ON t.key = v.key"
+    ):
+        dtype = dtypes.get(source)
+        if dtype is None or len(data) != dim * np.dtype(dtype).itemsize:
+            continue  # named as a vector of a wrong size
+        vector = np.frombuffer(data, dtype).astype(np.float32)
+        squared = float(vector @ vector)
+        if not (abs(squared - 1) < 0.01 or (squared == 0 and not words)):
+            found.append(key)
+    return found
 
 
 def _wrong_hashes(connection: Connection) -> list[int]:
