@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +148,27 @@ def test_an_export_of_many_pages_is_complete(run, environment, tmp_path) -> None
     assert [line["memory"] for line in lines(tmp_path / "a.jsonl")] == [
         f"fact number {i}" for i in range(2500)
     ]
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(run, filled, tmp_path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text("old")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(kept)
+    run("export", link, "--unscoped", "--force")
+    assert link.is_symlink()
+    assert len(lines(kept)) == 3
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    run("export", pipe, "--unscoped", "--format", "jsonl")
+    reader.join(30)
+    assert read == [kept.read_text()]
+    assert pipe.is_fifo()
+
+
+def test_a_folder_is_no_file_to_export_to(run, filled, tmp_path) -> None:
+    result = run("export", tmp_path, "--unscoped", "--force", "--format", "jsonl", code=2)
+    assert "is a folder" in result.stderr

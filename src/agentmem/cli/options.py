@@ -76,6 +76,8 @@ def settings(ctx: click.Context | None = None) -> Settings:
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
     def callback(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
         if value is not None:
+            if not value.strip():  # an unset shell variable, most likely
+                raise click.BadParameter("is empty; give a value or leave the option out")
             setattr(settings(ctx), name, value)
 
     return callback

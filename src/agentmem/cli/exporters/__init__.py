@@ -34,13 +34,19 @@ def target(file: str, *, force: bool) -> Iterator[IO[bytes]]:
     """The stream to write to.  A file is written beside its name and moved there when whole.
 
     Raises:
-        InvalidInputError: the file exists, or its folder does not.
+        InvalidInputError: the file exists or is a folder, or its folder does not exist.
     """
     if file == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    path = Path(file)
+    path = Path(file).resolve()  # a link stays a link: what it points to is written
+    if path.is_dir():
+        raise InvalidInputError(f"{file} is a folder; name a file in it")
+    if path.exists() and not path.is_file():  # a pipe or device is written to, never replaced
+        with path.open("wb") as stream:
+            yield stream
+        return
     if path.exists() and not force:
         raise InvalidInputError(f"{file} exists; give --force to write over it")
     if not path.parent.is_dir():
