@@ -47,6 +47,7 @@ cdef extern from "postings.h" nogil:
         size_t documents
         size_t distinct
         size_t total
+        uint32_t *lengths
 
     int agm_postings_build(agm_postings *self, size_t documents, const int64_t *offsets,
                            const uint64_t *terms, const uint16_t *counts, const uint32_t *lengths)
@@ -56,6 +57,57 @@ cdef extern from "postings.h" nogil:
                          const uint8_t *live, int64_t *out)
     void agm_postings_bm25(const agm_postings *self, const uint64_t *terms, const float *weights,
                            size_t n, float k1, float b, float average, float *out)
+
+
+cdef extern from "conversation.h" nogil:
+    ctypedef struct agm_text:
+        const agm_postings *postings
+        const int32_t *slots
+
+    ctypedef struct agm_runs:
+        int32_t slots
+        int32_t runs
+        const int32_t *starts
+        const int32_t *run_of
+        const float *lengths
+        const float *window_lengths
+        const float *run_lengths
+        float length
+        float window_length
+        float run_length
+        int32_t window
+
+    ctypedef struct agm_words_found:
+        float *own
+        float *window
+        float *run
+        float *named
+        float *count
+        float *window_count
+        float *run_count
+        int32_t *touched
+        int32_t *window_touched
+        int32_t *run_touched
+
+    ctypedef struct agm_weights:
+        float dense
+        float keyword
+        float window
+        float neighbour
+        float run_keyword
+        float run_dense
+        float actor
+        float length
+
+    void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_runs *runs,
+                                const uint64_t *terms, const uint16_t *counts,
+                                const uint8_t *names, size_t n_terms, float k1, float b,
+                                agm_words_found *out)
+    void agm_conversation_total(const agm_runs *runs, const agm_weights *weights,
+                                const float *dense, const agm_words_found *words,
+                                const int32_t *actors, const uint8_t *asked,
+                                const float *length_part, const float *extra, float *best,
+                                float *total)
 
 
 cdef extern from "words.h" nogil:

@@ -8,8 +8,7 @@ static size_t slot_of(uint64_t term, size_t slots) {
     return (size_t)((term * 0x9e3779b97f4a7c15u) >> 32) & (slots - 1);
 }
 
-/* The number of a term, or -1. */
-static int32_t find(const agm_postings *self, uint64_t term) {
+int32_t agm_postings_find(const agm_postings *self, uint64_t term) {
     if (!self->slots) return -1;
     size_t slot = slot_of(term, self->slots);
     for (;;) {
@@ -136,7 +135,7 @@ size_t agm_postings_bytes(const agm_postings *self) {
 void agm_postings_df(const agm_postings *self, const uint64_t *terms, size_t n,
                      const uint8_t *live, int64_t *out) {
     for (size_t q = 0; q < n; q++) {
-        const int32_t number = find(self, terms[q]);
+        const int32_t number = agm_postings_find(self, terms[q]);
         out[q] = 0;
         if (number < 0) continue;
         const int64_t start = self->starts[number], end = self->starts[number + 1];
@@ -157,7 +156,7 @@ void agm_postings_bm25(const agm_postings *self, const uint64_t *terms, const fl
     const float base = k1 * (1.0f - b);
     if (self->documents) memset(out, 0, self->documents * sizeof *out);
     for (size_t q = 0; q < n; q++) {
-        const int32_t number = find(self, terms[q]);
+        const int32_t number = agm_postings_find(self, terms[q]);
         if (number < 0) continue;
         const float weight = weights[q] * (k1 + 1.0f);
         const int64_t end = self->starts[number + 1];

@@ -27,6 +27,9 @@ int agm_postings_build(agm_postings *self, size_t documents, const int64_t *offs
 void agm_postings_free(agm_postings *self);
 size_t agm_postings_bytes(const agm_postings *self);
 
+/* The number of a term, or -1. */
+int32_t agm_postings_find(const agm_postings *self, uint64_t term);
+
 /* Documents with each term; only those with a non-zero in live (may be NULL). */
 void agm_postings_df(const agm_postings *self, const uint64_t *terms, size_t n,
                      const uint8_t *live, int64_t *out);

@@ -67,15 +67,28 @@ class IndexConfig:
 
 @dataclass(frozen=True, slots=True)
 class RankingConfig:
-    """How hybrid search scores: ``dense_weight * cosine + keyword_weight * bm25 / bound``.
+    """How hybrid search scores: the weighted mean of the parts, see ``docs/ranking.md``.
 
-    ``k1`` and ``b`` default to what Anserini uses for short passages; memories are short, too.
+    A part with weight 0 is switched off.  ``k1`` is what Anserini uses for short passages;
+    memories are short, too.
     """
 
-    dense_weight: float = 0.4
-    keyword_weight: float = 0.6
+    dense_weight: float = 0.4  # cosine of the vectors
+    keyword_weight: float = 0.6  # BM25 of the text
+    window_weight: float = 0.5  # BM25 of the text with those around it in its run
+    neighbour_weight: float = 0.1  # cosine and BM25 of the text before and of the one after
+    run_keyword_weight: float = 0.2  # BM25 of its whole run
+    run_dense_weight: float = 0.3  # highest cosine in its run
+    actor_weight: float = 0.15  # said by, or else mentioning, somebody the question names
+    date_weight: float = 0.2  # happened at or soon after a date that the question names
+    length_weight: float = 0.1  # longer texts say more
+    recency_weight: float = 0.0  # how lately it happened
+    importance_weight: float = 0.0  # ``importance`` as it was given
+    window: int = 2  # memories on each side that belong to the window
+    date_days: float = 14.0  # after which a date in the question no longer counts
+    recency_days: float = 30.0  # after which recency has halved
     k1: float = 0.9  # BM25 term saturation (Robertson & Zaragoza 2009)
-    b: float = 0.4  # BM25 length normalisation, 0 to 1
+    b: float = 0.75  # BM25 length normalisation, 0 to 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from agentmem.types import (
         Changes,
+        Cues,
         HistoryEntry,
         Hit,
         IndexRows,
@@ -337,8 +338,11 @@ class HotIndex(Protocol):
 
         ``vectors`` is ``(q, dim)`` normalised (None in keyword mode), ``terms`` has q texts (None
         in dense mode), ``now`` hides what expired by then (None shows it), ``scope`` must match
+        cues: Sequence[Cues] | None = None,
+        at: int | None = None,
         in all its given fields, ``allowed`` are ascending keys that a filter left over (None:
-        all).
+        all).  ``cues`` are one per query, for hybrid mode; ``at`` is the time, in microseconds,
+        from which recency counts (None: now).
         Brings itself to ``snapshot.seq`` first; ``private`` instead searches a copy of the
         partition that is read for this call only.
 

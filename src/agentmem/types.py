@@ -21,6 +21,7 @@ __all__ = [
     "NEVER",
     "SCOPE_FIELDS",
     "Changes",
+    "Cues",
     "Event",
     "HistoryEntry",
     "Hit",
@@ -197,9 +198,11 @@ class IndexRows:
     created_at: NDArray[np.int64]
     expires_at: NDArray[np.int64]  # NEVER where it does not expire
     importance: NDArray[np.float32]  # NaN where not given
+    actors: NDArray[np.int64]  # a number per actor_id (see ``actor_number``), 0 where none
     vectors: NDArray[np.float16] | NDArray[np.float32]  # (n, dim); float32 if any row is a caller's
     terms: TermBatch
     scope_table: dict[int, Scope] = field(default_factory=dict)  # every id in ``scopes``
+    actor_table: dict[int, str] = field(default_factory=dict)  # every number in ``actors`` but 0
 
 
 @dataclass(slots=True)
@@ -209,6 +212,15 @@ class Changes:
     seq: int  # last seq covered; apply and remember it
     rows: IndexRows
     gone: NDArray[np.int64]  # keys named in the tail that no longer exist
+
+
+@dataclass(frozen=True, slots=True)
+class Cues:
+    """What a question says besides its words."""
+
+    names: tuple[int, ...] = ()  # terms of what it writes like a name, ascending
+    #: (year, month, day) of each date, 0 where it is not said, but for at least year or month.
+    dates: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(slots=True)

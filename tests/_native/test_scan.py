@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -256,3 +257,144 @@ def test_a_scope_without_a_word_has_no_average_length() -> None:
     out = np.full(3, np.nan, np.float32)
     postings.bm25(TERMS[:1], WEIGHT, 1.2, 0.75, 0.0, out)
     assert out.tolist() == [0, 0, 0]
+
+
+# -- conversations
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> dict[str, Any]:
+    """Segments with dead rows, their live rows dealt to runs in any order."""
+    chance = np.random.default_rng(draw(seeds))
+    dim = draw(st.sampled_from([1, 7, 16, 33]))
+    sizes = draw(st.lists(st.integers(0, 9), min_size=0, max_size=4))
+    live = [chance.random(n) < 0.8 for n in sizes]
+    slots = int(sum(mask.sum() for mask in live))
+    order = chance.permutation(slots).astype(np.int32)
+    parts = []
+    for n, mask in zip(sizes, live, strict=True):
+        places = np.full(n, -1, np.int32)
+        places[mask], order = order[: mask.sum()], order[mask.sum() :]
+        bags = [np.unique(chance.integers(1, 12, chance.integers(0, 7))) for _ in range(n)]
+        counts = [chance.integers(1, 4, len(bag)) for bag in bags]
+        offsets = np.cumsum([0, *(len(bag) for bag in bags)]).astype(np.int64)
+        terms = np.concatenate([*bags, []]).astype(np.uint64)
+        lengths = np.array([c.sum() for c in counts], np.uint32)
+        dtype = draw(st.sampled_from([np.float16, np.float32]))
+        matrix = chance.standard_normal((n, dim)).astype(dtype)
+        batch = (offsets, terms, np.concatenate([*counts, []]).astype(np.uint16), lengths)
+        parts.append((matrix, batch, places))
+    cuts = chance.random(max(slots - 1, 0)) < 0.4
+    inner = np.flatnonzero(cuts) + 1
+    starts = np.array([0, *inner, slots] if slots else [0], np.int32)
+    query = np.unique(chance.integers(1, 15, draw(st.integers(0, 6)))).astype(np.uint64)
+    actors = chance.integers(0, 4, slots).astype(np.int32)
+    return {
+        "parts": parts,
+        "rest": (starts, chance.random(slots, np.float32), actors, 3, draw(st.integers(0, 3))),
+        "query": (
+            chance.standard_normal(dim, np.float32),
+            query,
+            chance.integers(1, 3, len(query)).astype(np.uint16),
+            draw(st.sampled_from([None, (chance.random(len(query)) < 0.4).astype(np.uint8)])),
+            draw(st.sampled_from([None, (chance.random(4) < 0.5).astype(np.uint8)])),
+            draw(st.sampled_from([None, chance.random(slots, np.float32)])),
+            chance.random(8, np.float32),
+            draw(st.sampled_from([0.0, 0.9, 2.0])),
+            draw(st.sampled_from([0.0, 0.4, 1.0])),
+        ),
+    }
+
+
+@given(conversations())
+def test_conversations_equal_twin(made: dict[str, Any]) -> None:
+    answers = []
+    for module in (scan, twins):
+        parts = [(m, module.Postings(*batch), places) for m, batch, places in made["parts"]]
+        conversation = module.Conversation(parts, *made["rest"])
+        work = np.full(conversation.work_size, np.nan, np.float32)
+        out = np.full(conversation.rows, np.nan, np.float32)
+        conversation.score(*made["query"], work, out)
+        answers.append((out, work))
+    (out, work), (wanted, parts_wanted) = answers
+    np.testing.assert_allclose(out, wanted, rtol=1e-5, atol=2e-5)
+    np.testing.assert_allclose(work[: len(parts_wanted)], parts_wanted, rtol=1e-5, atol=2e-5)
+
+
+def small_conversation(**changed: Any) -> scan.Conversation:
+    postings = scan.Postings(
+        np.array([0, 1, 1], np.int64),
+        np.array([5], np.uint64),
+        np.array([1], np.uint16),
+        np.array([1, 0], np.uint32),
+    )
+    given = {
+        "matrix": np.ones((2, 3), np.float16),
+        "places": np.array([1, 0], np.int32),
+        "starts": np.array([0, 2], np.int32),
+        "length_part": np.zeros(2, np.float32),
+        "actors": np.zeros(2, np.int32),
+        "n_actors": 0,
+        "window": 2,
+        **changed,
+    }
+    part = (given.pop("matrix"), postings, given.pop("places"))
+    return scan.Conversation([part], *given.values())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"matrix": np.ones((3, 3), np.float16)},
+        {"places": np.array([0, 0], np.int32)},
+        {"places": np.array([0, 2], np.int32)},
+        {"places": np.array([0, -2], np.int32)},
+        {"places": np.array([0, -1], np.int32)},
+        {"starts": np.array([0, 1], np.int32)},
+        {"starts": np.array([0, 0, 2], np.int32)},
+        {"starts": np.array([], np.int32)},
+        {"actors": np.zeros(3, np.int32)},
+        {"actors": np.array([0, 1], np.int32)},
+        {"actors": np.array([0, -1], np.int32)},
+        {"window": -1},
+    ],
+)
+def test_conversations_that_cannot_be(changed: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        small_conversation(**changed)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"vector": np.ones(4, np.float32)},
+        {"counts": np.ones(2, np.uint16)},
+        {"names": np.ones(2, np.uint8)},
+        {"asked": np.ones(2, np.uint8)},
+        {"extra": np.ones(3, np.float32)},
+        {"weights": np.ones(7, np.float32)},
+        {"k1": -1.0},
+        {"b": 1.5},
+        {"work": np.ones(3, np.float32)},
+        {"out": np.ones(3, np.float32)},
+    ],
+)
+def test_questions_to_a_conversation_that_cannot_be(changed: dict[str, Any]) -> None:
+    conversation = small_conversation()
+    given: dict[str, Any] = {
+        "vector": np.ones(3, np.float32),
+        "terms": np.array([5], np.uint64),
+        "counts": np.ones(1, np.uint16),
+        "names": None,
+        "asked": None,
+        "extra": None,
+        "weights": np.ones(8, np.float32),
+        "k1": 0.9,
+        "b": 0.75,
+        "work": np.empty(conversation.work_size, np.float32),
+        "out": np.empty(2, np.float32),
+    }
+    conversation.score(*given.values())
+    given.update(changed)
+    with pytest.raises(ValueError):
+        conversation.score(*given.values())

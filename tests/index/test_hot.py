@@ -6,6 +6,7 @@ import random
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from agentmem.index.analyzer import EnglishAnalyzer
 from agentmem.index.hot import HotIndex
 from agentmem.ports import Snapshot, StaleSnapshot
 from agentmem.store import Store
-from agentmem.types import Hit, NewMemory, PartitionKey, Scope, VectorSource
+from agentmem.types import Cues, Hit, NewMemory, PartitionKey, Scope, VectorSource
 
 DIM = 16
-RANKING = RankingConfig(dense_weight=0.5, keyword_weight=0.5, k1=1.2, b=0.75)
+#: Every part is on.
+RANKING = RankingConfig(k1=1.2, b=0.6, recency_weight=0.1, importance_weight=0.1, recency_days=9.0)
+DAY = 86_400_000_000
+NOW = 20_000 * DAY
 ALICE = Scope("alice")
 ANALYZER = EnglishAnalyzer()
 
@@ -37,6 +41,7 @@ class Bench:
         self.known = known
         self.noise = np.random.default_rng(seed)
         self.truth: dict[int, tuple[Scope, Any]] = {}
+        self.dice = random.Random(seed)
 
     def open(self) -> Store:
         return Store(
@@ -59,6 +64,7 @@ class Bench:
         source: VectorSource = VectorSource.MODEL,
         expires_at: int | None = None,
     ) -> list[int]:
+        dice = self.dice
         drafts = [
             NewMemory(
                 id=uuid.uuid4().bytes,
@@ -66,6 +72,9 @@ class Bench:
                 content=text,
                 content_hash=bytes(16),
                 expires_at=expires_at,
+                actor_id=dice.choice([None, "Red Teacher", "Piano", "the cats"]),
+                event_at=NOW - dice.randrange(60 * DAY),
+                importance=dice.choice([None, 0.0, 0.5, 1.0]),
             )
             for text in texts
         ]
@@ -73,8 +82,10 @@ class Bench:
         with self.store.write() as tx:
             keys = tx.insert(drafts, vectors, [source] * len(texts), ANALYZER.analyze(texts))
         kept = vectors.astype(np.float16) if source is VectorSource.MODEL else vectors
-        for key, text, vector in zip(keys, texts, kept, strict=True):
-            self.truth[key] = (scope, self.known(key, text, vector))
+        run = None if scope.run_id is None else scope
+        for key, draft, vector in zip(keys, drafts, kept, strict=True):
+            rest = (run, draft.actor_id, draft.event_at, draft.importance)
+            self.truth[key] = (scope, self.known(key, draft.content, vector, *rest))
         return keys
 
     def rewrite(self, keys: Sequence[int], texts: Sequence[str]) -> None:
@@ -87,7 +98,8 @@ class Bench:
             sources = [VectorSource.MODEL] * len(keys)
             tx.update(changed, vectors, sources, ANALYZER.analyze(texts))
         for key, text, vector in zip(keys, texts, vectors.astype(np.float16), strict=True):
-            self.truth[key] = (self.truth[key][0], self.known(key, text, vector))
+            scope, known = self.truth[key]
+            self.truth[key] = (scope, replace(known, text=text, vector=vector))
 
     def delete(self, keys: Sequence[int]) -> None:
         with self.store.write() as tx:
@@ -118,6 +130,7 @@ class Bench:
             "allowed": None,
             "threshold": None,
             "explain": False,
+            "at": NOW,
             **options,
         }
         return self.index.search(snapshot, PartitionKey.of(scope), **asked)[0]
@@ -170,11 +183,15 @@ def test_scores_equal_brute_force_after_any_history(
     any_history(bench, brute_force, vocabulary, seed)
 
 
+#: Around ``NOW``, 4 October 2024; two of them name no year, and one is no date.
+DATES = [(2024, 9, 0), (0, 9, 20), (2024, 8, 25), (2024, 0, 0), (2023, 8, 0), (0, 8, 0), (0, 2, 30)]
+
+
 def any_history(bench: Bench, brute_force: type, vocabulary: list[str], seed: int) -> None:
     """Random inserts, updates, deletes, compactions and fresh starts, then every mode against
     the brute-force evaluator."""
     dice = random.Random(seed)
-    judge = brute_force(0.5, 0.5, 1.2, 0.75)
+    judge = brute_force(RANKING)
     scopes = [Scope("alice", run_id=f"r{i}") for i in range(3)] + [Scope("bob", "helper")]
     asked = {"user_id": "alice"}, {"user_id": "alice", "run_id": "r1"}, {"agent_id": "helper"}, {}
     for _ in range(60):
@@ -197,11 +214,15 @@ def any_history(bench: Bench, brute_force: type, vocabulary: list[str], seed: in
         partition = bench.partition(**dict([next(iter(given.items()))] if given else []))
         inside = {m.key for m in bench.partition(**given)}
         text, vector = sentence(dice, vocabulary), bench.vectors(1)[0]
+        names = tuple(dice.sample(["cat", "guitar", "lisbon", "red"], dice.randint(0, 2)))
+        dates = tuple(dice.sample(DATES, dice.randint(0, 2)))
+        cues = Cues(tuple(ANALYZER.analyze([" ".join(names)]).terms.tolist()), dates)
+        options = {"explain": True, "cues": [cues]}
         for mode in ("hybrid", "dense", "keyword"):
-            parts = judge.scores(partition, text, vector, mode)
-            hits = bench.ask(text, vector, scope, mode=mode, explain=True)
+            parts = judge.scores(partition, text, vector, mode, names=names, dates=dates, at=NOW)
+            hits = bench.ask(text, vector, scope, mode=mode, **options)
             assert_same(hits, {k: p for k, p in parts.items() if k in inside})
-            best = bench.ask(text, vector, scope, mode=mode, top_k=5, explain=True)
+            best = bench.ask(text, vector, scope, mode=mode, top_k=5, **options)
             assert best == hits[:5]
     assert bench.index.stats()["tails"] > 5
 

@@ -8,11 +8,19 @@ import numpy as np
 import pytest
 
 from agentmem.config import RankingConfig
+from agentmem.index.analyzer import EnglishAnalyzer
+from agentmem.index.hybrid import Hybrid
 from agentmem.index.scoring import masks_of, rank
 from agentmem.index.view import EMPTY, View
 from agentmem.types import NEVER, Hit, IndexRows, Scope, TermBatch
 
 DIM = 8
+HYBRID_PARTS = {
+    *("dense", "keyword", "window", "neighbours", "run_keyword", "run_dense"),
+    *("actor", "date", "length"),
+}
+RANKING = RankingConfig()
+HYBRID = Hybrid(RANKING, EnglishAnalyzer())
 
 
 def rows_of(keys: list[int], version: int, *, wide: bool = False) -> IndexRows:
@@ -32,6 +40,7 @@ def rows_of(keys: list[int], version: int, *, wide: bool = False) -> IndexRows:
         created_at=zeros,
         expires_at=np.array([NEVER if key % 4 else 1000 + key for key in keys], np.int64),
         importance=np.full(n, np.nan, np.float32),
+        actors=zeros,
         vectors=vectors.astype(np.float32) if wide else vectors,
         terms=TermBatch(
             offsets,
@@ -61,7 +70,7 @@ def search(view: View, seed: int, **options: object) -> list[Hit]:
         asked["terms"] = asked["counts"] = None
     else:
         asked["counts"] = np.ones(len(asked["terms"]), np.uint16)  # type: ignore[arg-type]
-    return rank(view, RankingConfig(), **asked)  # type: ignore[arg-type]
+    return rank(view, RANKING, HYBRID, **asked)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -170,6 +179,7 @@ def test_ties_go_to_the_smaller_key() -> None:
     for key in (5, 1, 9, 3):
         twin = IndexRows(**{f: getattr(rows, f) for f in rows.__slots__})
         twin.keys = np.array([key], np.int64)
+        twin.scope_table = {0: Scope("alice")}  # in a run, the neighbours would count
         view = view.adding(twin)
     assert [hit.key for hit in search(view, 0, top_k=3)] == [1, 3, 5]
 
@@ -190,7 +200,7 @@ def test_explained_parts_add_up(mode: str) -> None:
     plain = search(view, 5, mode=mode)
     explained = search(view, 5, mode=mode, explain=True)
     assert [(h.key, h.score) for h in plain] == [(h.key, h.score) for h in explained]
-    named = {"hybrid": {"dense", "keyword"}, "dense": {"dense"}, "keyword": {"keyword"}}[mode]
+    named = {"hybrid": HYBRID_PARTS, "dense": {"dense"}, "keyword": {"keyword"}}[mode]
     for hit in explained:
         assert hit.parts is not None
         assert set(hit.parts) == named

@@ -91,7 +91,11 @@ def test_a_score_is_the_same_in_any_company(alice: Memory) -> None:
 
 
 def test_explained_parts_add_up(alice: Memory) -> None:
-    named = {"hybrid": {"dense", "keyword"}, "dense": {"dense"}, "keyword": {"keyword"}}
+    hybrid = {
+        *("dense", "keyword", "window", "neighbours", "run_keyword", "run_dense"),
+        *("actor", "date", "length"),
+    }
+    named = {"hybrid": hybrid, "dense": {"dense"}, "keyword": {"keyword"}}
     for mode, names in named.items():
         options: dict[str, Any] = {"user_id": "alice", "mode": mode}
         explained = alice.search("cat in Lisbon", explain=True, **options)["results"]

@@ -303,6 +303,112 @@ class Postings:
             out[docs] += weight * count * (k1 + 1) / (count + k1 * (1 - b + b * ratio[docs]))
 
 
+class Conversation:
+    """Everything in float64 and by whole matrices: term counts of texts, windows and runs."""
+
+    def __init__(
+        self,
+        parts: list[tuple[Floats, Postings, NDArray[np.int32]]],
+        starts: NDArray[np.int32],
+        length_part: Floats,
+        actors: NDArray[np.int32],
+        n_actors: int,
+        window: int,
+    ) -> None:
+        self._parts, self._starts, self._actors = parts, starts, actors
+        self._length_part = length_part
+        self._run_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        slots = np.arange(len(length_part))
+        same = self._run_of[:, None] == self._run_of[None, :]
+        apart = np.abs(slots[:, None] - slots[None, :])
+        self._windows = (same & (apart <= window)).astype(np.float64)
+        self._beside = (same & (apart == 1)).astype(np.float64)
+        self._runs = (np.arange(len(starts) - 1)[:, None] == self._run_of).astype(np.float64)
+        self._lengths = np.zeros(len(slots))
+        for _, postings, places in parts:
+            live = places >= 0
+            self._lengths[places[live]] = postings._lengths[live]
+
+    @property
+    def rows(self) -> int:
+        return sum(len(places) for _, _, places in self._parts)
+
+    @property
+    def work_size(self) -> int:
+        return 4 * len(self._lengths) + 2 * len(self._runs)
+
+    def score(
+        self,
+        vector: Floats,
+        terms: NDArray[np.uint64],
+        counts: NDArray[np.uint16],
+        names: Mask,
+        asked: Mask,
+        extra: Floats | None,
+        weights: Floats,
+        k1: float,
+        b: float,
+        work: Floats,
+        out: Floats,
+    ) -> None:
+        dense = np.zeros(len(self._lengths))
+        found = np.zeros((len(terms), len(self._lengths)))
+        for matrix, postings, places in self._parts:
+            live = places >= 0
+            dense[places[live]] = (matrix.astype(np.float64) @ vector.astype(np.float64))[live]
+            for i, term in enumerate(terms):
+                has = postings._terms == term
+                docs, times = postings._docs[has], postings._counts[has]
+                found[i, places[docs[live[docs]]]] = times[live[docs]]
+
+        def bm25(tf: NDArray[Any], lengths: NDArray[Any], idf: NDArray[Any]) -> NDArray[Any]:
+            mean = lengths.mean() if len(lengths) else 0.0
+            norm = k1 * (1 - b + b * (lengths / mean if mean else 0 * lengths))
+            with np.errstate(invalid="ignore"):
+                sums = (counts * idf) @ np.where(tf > 0, tf / (tf + norm), 0.0)
+            return np.asarray(sums / (counts * idf).sum() if len(terms) else sums)
+
+        def idf(tf: NDArray[Any]) -> NDArray[Any]:
+            df = (tf > 0).sum(axis=1)
+            return np.asarray(np.log1p((tf.shape[1] - df + 0.5) / (df + 0.5)))
+
+        in_runs = found @ self._runs.T
+        own = bm25(found, self._lengths, idf(found))
+        window = bm25(found @ self._windows, self._windows @ self._lengths, idf(found))
+        run = bm25(in_runs, self._runs @ self._lengths, idf(in_runs))
+        named = np.zeros(len(dense))
+        if names is not None:
+            named = (found[names != 0] > 0).any(axis=0).astype(np.float64)
+        best = np.array([dense[r > 0].max() for r in self._runs])
+        w = dict(zip(WEIGHTS, weights.astype(np.float64), strict=True))
+        mine = w["dense"] * dense + w["keyword"] * own
+        both = w["dense"] + w["keyword"]
+        said = np.zeros(len(dense)) if asked is None else asked[self._actors].astype(np.float64)
+        total = mine + w["window"] * window + w["length"] * self._length_part
+        total += (w["neighbour"] / both if both else 0.0) * (self._beside @ mine)
+        total += w["actor"] * np.where(self._actors == 0, named, said)
+        if len(best):
+            total += (w["run_keyword"] * run + w["run_dense"] * best)[self._run_of]
+        if extra is not None:
+            total += extra
+        work[: self.work_size] = np.concatenate([dense, own, window, named, run, best])
+        places = np.concatenate([places for _, _, places in self._parts] or [np.zeros(0, int)])
+        out[:] = 0
+        out[places >= 0] = total[places[places >= 0]]
+
+
+WEIGHTS = (
+    "dense",
+    "keyword",
+    "window",
+    "neighbour",
+    "run_keyword",
+    "run_dense",
+    "actor",
+    "length",
+)
+
+
 # -- arrow: the same columns by pyarrow itself, which copies what it does not know
 
 

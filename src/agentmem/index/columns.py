@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["join_rows", "rows_nbytes", "take_rows"]
 
-_COLUMNS = ("keys", "seqs", "scopes", "positions", "event_at", "created_at", "expires_at")
+_COLUMNS = (
+    "keys",
+    "seqs",
+    "scopes",
+    "positions",
+    "event_at",
+    "created_at",
+    "expires_at",
+    "importance",
+    "actors",
+)
 
 
 def take_rows(rows: IndexRows, chosen: NDArray[np.intp]) -> IndexRows:
@@ -23,10 +33,10 @@ def take_rows(rows: IndexRows, chosen: NDArray[np.intp]) -> IndexRows:
     scopes = np.unique(rows.scopes[chosen]).tolist()
     return IndexRows(
         **{name: getattr(rows, name)[chosen] for name in _COLUMNS},
-        importance=rows.importance[chosen],
         vectors=rows.vectors[chosen],
         terms=_take_terms(rows.terms, chosen),
         scope_table={scope: rows.scope_table[scope] for scope in scopes},
+        actor_table=rows.actor_table,
     )
 
 
@@ -37,10 +47,10 @@ def join_rows(parts: Sequence[IndexRows]) -> IndexRows:
     dtype = np.dtype(np.float32 if wide else np.float16)
     joined = IndexRows(
         **{name: np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS},
-        importance=np.concatenate([p.importance for p in parts]),
         vectors=np.concatenate([p.vectors for p in parts], dtype=dtype),
         terms=_join_terms([p.terms for p in parts]),
         scope_table=scope_table,
+        actor_table={k: v for part in parts for k, v in part.actor_table.items()},
     )
     keys = joined.keys
     if np.all(keys[1:] > keys[:-1]):
@@ -52,7 +62,7 @@ def rows_nbytes(rows: IndexRows) -> int:
     """Bytes of the arrays."""
     terms = rows.terms
     arrays = [getattr(rows, name) for name in _COLUMNS]
-    arrays += [rows.importance, rows.vectors]
+    arrays += [rows.vectors]
     arrays += [terms.offsets, terms.terms, terms.counts, terms.lengths]
     return sum(array.nbytes for array in arrays)
 

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agentmem.errors import ConfigError
+from agentmem.index.analyzer import EnglishAnalyzer
 from agentmem.index.columns import take_rows
+from agentmem.index.hybrid import Hybrid
 from agentmem.index.scoring import masks_of, rank
 from agentmem.index.view import EMPTY, View
 from agentmem.ports import StaleSnapshot
 from agentmem.types import PartitionKey
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from agentmem.config import IndexConfig, RankingConfig
     from agentmem.ports import Snapshot
-    from agentmem.types import Changes, Hit, IndexRows, Scope, SearchMode, TermBatch
+    from agentmem.types import Changes, Cues, Hit, IndexRows, Scope, SearchMode, TermBatch
 
 __all__ = ["HotIndex"]
 
@@ -61,14 +64,8 @@ class HotIndex:
     """
 
     def __init__(self, ranking: RankingConfig, config: IndexConfig) -> None:
-        if ranking.b > 1:
-            raise ConfigError(f"config.ranking.b must be from 0 to 1, not {ranking.b!r}")
-        if ranking.dense_weight + ranking.keyword_weight == 0:
-            raise ConfigError(
-                "config.ranking.dense_weight and keyword_weight are both 0; hybrid search needs"
-                " at least one above 0"
-            )
         self._ranking = ranking
+        self._hybrid = Hybrid(ranking, EnglishAnalyzer())
         self._max_bytes = config.max_bytes
         self._lock = threading.Lock()  # everything below; held for moments
         self._tail = threading.Lock()  # one thread reads the log's tail; taken before _lock
@@ -99,6 +96,8 @@ class HotIndex:
         threshold: float | None,
         explain: bool,
         private: bool = False,
+        cues: Sequence[Cues] | None = None,
+        at: int | None = None,
     ) -> list[list[Hit]]:
         """See ``ports.HotIndex``."""
         if private:
@@ -116,6 +115,7 @@ class HotIndex:
                 rank(
                     view,
                     self._ranking,
+                    self._hybrid,
                     mode=mode,
                     vector=None if vectors is None else vectors[i],
                     terms=None if terms is None else terms.terms[words],
@@ -124,6 +124,8 @@ class HotIndex:
                     top_k=top_k,
                     threshold=threshold,
                     explain=explain,
+                    cues=cues[i] if cues else None,
+                    at=at,
                 )
             )
         return answers

@@ -14,7 +14,7 @@ stop words) has a keyword score of 0.
 
     dense    cosine(query, m)
     keyword  bm25(m) / bound
-    hybrid   dense_weight * cosine(query, m) + keyword_weight * bm25(m) / bound
+    hybrid   both and what stands around m, see ``hybrid``
 
 Nothing here depends on which memories are candidates; filters only mask.
 """
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agentmem.config import RankingConfig
+    from agentmem.index.hybrid import Hybrid, Scored
     from agentmem.index.segment import Segment
     from agentmem.index.view import View
-    from agentmem.types import Scope, SearchMode
+    from agentmem.types import Cues, Scope, SearchMode
 
 __all__ = ["Masks", "masks_of", "rank"]
 
@@ -47,19 +48,18 @@ _POSITIVE = float(np.finfo(np.float32).tiny)
 
 
 class _Scratch(threading.local):
-    """Score buffers of a thread; fresh ones would cost page faults on every large scan."""
+    """A score buffer of a thread; a fresh one would cost page faults on every large scan."""
 
     def __init__(self) -> None:
-        self._held = (np.empty(0, np.float32), np.empty(0, np.float32))
+        self._held = np.empty(0, np.float32)
 
-    def pair(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        first, second = self._held
-        if len(first) < n:
-            size = 1 << max(n - 1, 1023).bit_length()
-            first, second = np.empty(size, np.float32), np.empty(size, np.float32)
-            if size <= 1 << 20:  # a thread keeps at most 8 MiB
-                self._held = (first, second)
-        return first[:n], second[:n]
+    def take(self, n: int) -> NDArray[np.float32]:
+        held = self._held
+        if len(held) < n:
+            held = np.empty(1 << max(n - 1, 1023).bit_length(), np.float32)
+            if len(held) <= 1 << 20:  # a thread keeps at most 4 MiB
+                self._held = held
+        return held[:n]
 
 
 _scratch = _Scratch()
@@ -94,6 +94,7 @@ def _both(a: NDArray[np.uint8] | None, b: NDArray[np.uint8] | None) -> NDArray[n
 def rank(
     view: View,
     ranking: RankingConfig,
+    hybrid: Hybrid,
     *,
     mode: SearchMode,
     vector: NDArray[np.float32] | None,
@@ -103,60 +104,81 @@ def rank(
     top_k: int,
     threshold: float | None,
     explain: bool,
+    cues: Cues | None = None,
+    at: int | None = None,
 ) -> list[Hit]:
     """The best rows for one query, best first, ties by smaller key.
 
     ``vector`` is ``(dim,)`` normalised (None in keyword mode), ``terms`` are the query's
     distinct terms in ascending order with their ``counts`` (None in dense mode).
     """
+    if not view.n:
+        return []
+    if mode == "hybrid":
+        assert vector is not None
+        assert terms is not None
+        assert counts is not None
+        scored = hybrid.score(view, vector, terms, counts, cues, at)
+        return _best_of(view, scored, hybrid, masks, top_k, threshold, explain)
     words: _Words | None = None
-    if terms is not None and counts is not None and len(terms):
-        share = ranking.keyword_weight if mode == "hybrid" else 1.0
-        words = _Words(view, ranking, terms, counts, share)
     if mode == "keyword":
-        if words is None:
+        if terms is None or counts is None or not len(terms):
             return []
+        words = _Words(view, ranking, terms, counts)
         threshold = _POSITIVE if threshold is None else max(threshold, _POSITIVE)
-    if vector is not None and mode == "hybrid":
-        vector = vector * np.float32(ranking.dense_weight)
     floor = None if threshold is None else _at_least(threshold)
     hits: list[Hit] = []
     for part, mask in zip(view.parts, masks, strict=True):
         segment = part.segment
-        scores, by_words = _score(segment, vector, words)
+        scores = _scratch.take(segment.n)
+        if words is not None:
+            words.score(segment, scores)
+        else:
+            assert vector is not None
+            scan.dense_scores(segment.rows.vectors, vector, scores)
         found, best = scan.top_k(scores, mask, top_k, floor)
         keys = segment.keys[found].tolist()
         if explain:
-            shares = None if by_words is None else by_words[found].tolist()
-            hits += _explained(keys, best.tolist(), shares, mode)
+            hits += [Hit(k, s, {mode: s}) for k, s in zip(keys, best.tolist(), strict=True)]
         else:
             hits += map(Hit, keys, best.tolist())
-    if len(view.parts) > 1:
+    return _merged(hits, len(view.parts), top_k)
+
+
+def _best_of(
+    view: View,
+    scored: Scored,
+    hybrid: Hybrid,
+    masks: Masks,
+    top_k: int,
+    threshold: float | None,
+    explain: bool,
+) -> list[Hit]:
+    floor = None if threshold is None else _at_least(threshold)
+    hits: list[Hit] = []
+    begin = 0
+    for number, (part, mask) in enumerate(zip(view.parts, masks, strict=True)):
+        segment = part.segment
+        scores = scored.scores[begin : begin + segment.n]
+        begin += segment.n
+        found, best = scan.top_k(scores, mask, top_k, floor)
+        hits += map(Hit, segment.keys[found].tolist(), best.tolist())
+        if explain:
+            for hit, row in zip(hits[len(hits) - len(found) :], found.tolist(), strict=True):
+                hit.parts = hybrid.explain(scored, number, row, hit.score)
+    return _merged(hits, len(view.parts), top_k)
+
+
+def _merged(hits: list[Hit], parts: int, top_k: int) -> list[Hit]:
+    if parts > 1:
         hits.sort(key=_order)
         del hits[top_k:]
     return hits
 
 
-def _score(
-    segment: Segment, vector: NDArray[np.float32] | None, words: _Words | None
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """The score of every row, and what of it the words contribute; both in scratch buffers."""
-    scores, spare = _scratch.pair(segment.n)
-    if vector is None:
-        assert words is not None  # keyword mode without a term has ended
-        words.score(segment, scores)
-        return scores, scores
-    scan.dense_scores(segment.rows.vectors, vector, scores)
-    if words is None:
-        return scores, None
-    words.score(segment, spare)
-    np.add(scores, spare, out=scores)
-    return scores, spare
-
-
 class _Words:
     """The query's terms with what BM25 multiplies each one's saturation with, so that the sum
-    over terms is ``share * bm25 / bound``."""
+    over terms is ``bm25 / bound``."""
 
     __slots__ = ("_average", "_b", "_k1", "_terms", "_weights")
 
@@ -166,7 +188,6 @@ class _Words:
         ranking: RankingConfig,
         terms: NDArray[np.uint64],
         counts: NDArray[np.uint16],
-        share: float,
     ) -> None:
         self._k1 = ranking.k1
         self._b = ranking.b
@@ -180,11 +201,11 @@ class _Words:
         ]
         # Summed in ascending order of terms: the same bits whatever the segments.  The kernel
         # multiplies by k1 + 1.
-        scale = share / (sum(weights) * (ranking.k1 + 1.0))
+        scale = 1.0 / (sum(weights) * (ranking.k1 + 1.0))
         self._weights = np.array([weight * scale for weight in weights], np.float32)
 
     def score(self, segment: Segment, out: NDArray[np.float32]) -> None:
-        """``share * bm25 / bound`` of every row."""
+        """``bm25 / bound`` of every row."""
         segment.postings.bm25(self._terms, self._weights, self._k1, self._b, self._average, out)
 
 
@@ -208,17 +229,3 @@ def _at_least(threshold: float) -> float:
     if float(near) < threshold:
         near = np.nextafter(near, np.float32(np.inf))
     return float(near)
-
-
-def _explained(
-    keys: list[int], scores: list[float], shares: list[float] | None, mode: SearchMode
-) -> list[Hit]:
-    """Hits with their parts, which add up to the score."""
-    if mode != "hybrid":
-        return [Hit(key, score, {mode: score}) for key, score in zip(keys, scores, strict=True)]
-    if shares is None:
-        shares = [0.0] * len(keys)
-    return [
-        Hit(key, score, {"dense": score - words, "keyword": words})
-        for key, score, words in zip(keys, scores, shares, strict=True)
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from agentmem.types import IndexRows
 
-__all__ = ["EMPTY", "Merge", "Part", "View"]
+__all__ = ["EMPTY", "LAYOUT_BYTES", "Merge", "Part", "View"]
 
+#: What ``layout.Layout`` holds of a live row, in arrays of 4 bytes: slot, run, start, three
+#: lengths, length part, actor; and a column of times.
+LAYOUT_BYTES = 8 * 4 + 8
 #: Below this many rows two neighbouring segments are always worth joining: copying them costs
 #: less than what one more segment adds to a few searches.
 _SMALL = 256
@@ -91,15 +94,18 @@ class View:
     nbytes: int
     last_key: int
     merge_span: tuple[int, int] | None  # parts [start, end) that had better be one
+    #: What was computed from this view on first use; its bytes are counted from the start.
+    derived: dict[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(cls, parts: tuple[Part, ...], last_key: int) -> View:
         held = (p.segment.nbytes + (0 if p.live is None else p.live.nbytes) for p in parts)
+        n = sum(part.n_live for part in parts)
         return cls(
             parts,
-            n=sum(part.n_live for part in parts),
+            n=n,
             length=sum(part.length for part in parts),
-            nbytes=_OVERHEAD + sum(held),
+            nbytes=_OVERHEAD + LAYOUT_BYTES * n + sum(held),
             last_key=last_key,
             merge_span=_merge_span(parts),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from agentmem.errors import InvalidInputError
 from agentmem.inputs import check_count, check_text, check_vector, check_vectors, shorten
+from agentmem.search.cues import cues_of
 from agentmem.types import SearchMode
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from agentmem.config import Limits
     from agentmem.ports import Analyzer, Embedder
-    from agentmem.types import TermBatch
+    from agentmem.types import Cues, TermBatch
 
 __all__ = ["Queries", "check_options", "prepare"]
 
@@ -32,6 +33,7 @@ class Queries:
     n: int
     vectors: NDArray[np.float32] | None  # (n, dim), normalised; None in keyword mode
     terms: TermBatch | None  # of n texts; None in dense mode
+    cues: list[Cues] | None = None  # of n texts, in hybrid mode
 
 
 def check_options(mode: str, top_k: int, threshold: float | None, limits: Limits) -> None:
@@ -88,9 +90,12 @@ def prepare(
     terms = None if mode == "dense" else analyzer.analyze(checked)
     if mode == "keyword":
         return Queries(n, None, terms)
+    if mode == "dense":
+        return Queries(n, embedder.embed_queries(checked), None)
+    cues = [cues_of(text, analyzer) for text in checked]
     if vectors is None:
-        return Queries(n, embedder.embed_queries(checked), terms)
-    return Queries(n, _given(vectors, n, embedder.dim), terms)
+        return Queries(n, embedder.embed_queries(checked), terms, cues)
+    return Queries(n, _given(vectors, n, embedder.dim), terms, cues)
 
 
 def _given(vectors: Any, n: int, dim: int) -> NDArray[np.float32]:

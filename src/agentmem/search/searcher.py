@@ -101,6 +101,8 @@ class Searcher:
                 threshold=threshold,
                 explain=explain,
                 private=private,
+                cues=asked.cues,
+                at=now,
             )
             return _fetch(snapshot, ranked)
 

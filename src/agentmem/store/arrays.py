@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ __all__ = [
 #: What ``to_index_rows`` reads, of ``memories m``, ``vectors v`` and ``terms t``.
 INDEX_COLUMNS = (
     "m.key, m.seq, m.scope, m.position, m.event_at, m.created_at,"
-    f" ifnull(m.expires_at, {NEVER}), m.importance, v.source, v.data, t.length, t.terms, t.counts"
+    f" ifnull(m.expires_at, {NEVER}), m.importance, v.source, v.data, t.length, t.terms, t.counts,"
+    " m.actor_id"
 )
 
 
@@ -81,13 +83,14 @@ def slice_terms(batch: TermBatch) -> list[tuple[int, bytes, bytes]]:
 
 def to_index_rows(rows: Sequence[tuple[Any, ...]], dim: int) -> IndexRows:
     """Rows selected as ``INDEX_COLUMNS``, ascending by key, without their scope table."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 13
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 14
     keys, seqs, scopes, positions, event_at, created_at, expires_at = (
         np.array(column, dtype=np.int64) for column in columns[:7]
     )
     sizes = np.fromiter(map(len, columns[11]), dtype=np.int64, count=len(rows)) // 8
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum(sizes, out=offsets[1:])
+    numbers = {name: actor_number(name) for name in set(columns[13])}
     return IndexRows(
         keys=keys,
         seqs=seqs,
@@ -97,6 +100,7 @@ def to_index_rows(rows: Sequence[tuple[Any, ...]], dim: int) -> IndexRows:
         created_at=created_at,
         expires_at=expires_at,
         importance=np.array(columns[7], dtype=np.float32),  # None becomes NaN
+        actors=np.array([numbers[name] for name in columns[13]], dtype=np.int64),
         vectors=join_vectors(columns[9], columns[8], dim),
         terms=TermBatch(
             offsets=offsets,
@@ -104,7 +108,16 @@ def to_index_rows(rows: Sequence[tuple[Any, ...]], dim: int) -> IndexRows:
             counts=np.frombuffer(b"".join(columns[12]), dtype="<u2"),
             lengths=np.array(columns[10], dtype=np.uint32),
         ),
+        actor_table={number: name for name, number in numbers.items() if name is not None},
     )
+
+
+def actor_number(name: str | None) -> int:
+    """A number that any process gives this ``actor_id``; 0 for None."""
+    if name is None:
+        return 0
+    digest = blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1 | 1
 
 
 def join_rows(parts: Sequence[IndexRows]) -> IndexRows:
@@ -141,6 +154,7 @@ def join_rows(parts: Sequence[IndexRows]) -> IndexRows:
         created_at=column("created_at"),
         expires_at=column("expires_at"),
         importance=column("importance"),
+        actors=column("actors"),
         vectors=vectors,
         terms=TermBatch(
             offsets=np.concatenate(offsets),
@@ -148,4 +162,5 @@ def join_rows(parts: Sequence[IndexRows]) -> IndexRows:
             counts=terms("counts"),
             lengths=terms("lengths"),
         ),
+        actor_table={k: v for part in parts for k, v in part.actor_table.items()},
     )

@@ -1,0 +1,166 @@
+#include "conversation.h"
+
+#include <string.h>
+
+double agm_ln(double x) {
+    /* x = m * 2^e with m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh(s), s = (m - 1) / (m + 1). */
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int exponent = (int)(bits >> 52) - 1023;
+    bits = (bits & 0x000fffffffffffffu) | 0x3ff0000000000000u;
+    double m;
+    memcpy(&m, &bits, sizeof m);
+    if (m > 1.4142135623730951) {
+        m *= 0.5;
+        exponent++;
+    }
+    const double s = (m - 1.0) / (m + 1.0), square = s * s;
+    double sum = 0.0;
+    for (int k = 21; k >= 1; k -= 2) sum = sum * square + 1.0 / k;
+    return 2.0 * s * sum + exponent * 0.6931471805599453;
+}
+
+/* ln(1 + (n - df + 1/2) / (df + 1/2)): Lucene's, never negative. */
+static float idf(int32_t n, int32_t df) {
+    return (float)agm_ln(1.0 + ((double)(n - df) + 0.5) / ((double)df + 0.5));
+}
+
+/* One level at which texts are compared: the slope and base of BM25's length normalisation. */
+typedef struct {
+    float base, slope;
+    float bound; /* sum of the weights so far */
+} level;
+
+static level level_of(float k1, float b, float average) {
+    level made = {k1 * (1.0f - b), average > 0.0f ? k1 * b / average : 0.0f, 0.0f};
+    return made;
+}
+
+/* Add weight * c / (c + norm) of each touched text, and zero the counts. */
+static void saturate(const level *at, float weight, const float *lengths, float *counts,
+                     const int32_t *touched, int32_t n, float *out) {
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t text = touched[i];
+        const float count = counts[text];
+        out[text] += weight * count / (count + (at->base + at->slope * lengths[text]));
+        counts[text] = 0.0f;
+    }
+}
+
+/* Count a term in every live text; how many have it. */
+static int32_t count_texts(const agm_text *texts, size_t n_texts, uint64_t term,
+                           agm_words_found *out) {
+    int32_t found = 0;
+    for (size_t t = 0; t < n_texts; t++) {
+        const agm_postings *postings = texts[t].postings;
+        const int32_t *slots = texts[t].slots;
+        const int32_t number = agm_postings_find(postings, term);
+        if (number < 0) continue;
+        const int64_t end = postings->starts[number + 1];
+        for (int64_t i = postings->starts[number]; i < end; i++) {
+            const int32_t slot = slots[postings->docs[i]];
+            if (slot < 0) continue;
+            out->count[slot] = (float)postings->counts[i];
+            out->touched[found++] = slot;
+        }
+    }
+    return found;
+}
+
+/* From the counts of texts those of the windows around them; how many windows have the term. */
+static int32_t count_windows(const agm_runs *runs, int32_t found, agm_words_found *out) {
+    int32_t spread = 0;
+    for (int32_t i = 0; i < found; i++) {
+        const int32_t slot = out->touched[i], run = runs->run_of[slot];
+        int32_t first = slot - runs->window, last = slot + runs->window;
+        if (first < runs->starts[run]) first = runs->starts[run];
+        if (last >= runs->starts[run + 1]) last = runs->starts[run + 1] - 1;
+        for (int32_t at = first; at <= last; at++) {
+            if (out->window_count[at] == 0.0f) out->window_touched[spread++] = at;
+            out->window_count[at] += out->count[slot];
+        }
+    }
+    return spread;
+}
+
+static int32_t count_runs(const agm_runs *runs, int32_t found, agm_words_found *out) {
+    int32_t spread = 0;
+    for (int32_t i = 0; i < found; i++) {
+        const int32_t slot = out->touched[i], run = runs->run_of[slot];
+        if (out->run_count[run] == 0.0f) out->run_touched[spread++] = run;
+        out->run_count[run] += out->count[slot];
+    }
+    return spread;
+}
+
+static void scale(float *values, int32_t n, float bound) {
+    if (bound <= 0.0f) return;
+    const float factor = 1.0f / bound;
+    for (int32_t i = 0; i < n; i++) values[i] *= factor;
+}
+
+void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_runs *runs,
+                            const uint64_t *terms, const uint16_t *counts, const uint8_t *names,
+                            size_t n_terms, float k1, float b, agm_words_found *out) {
+    const size_t slots = (size_t)runs->slots;
+    level own = level_of(k1, b, runs->length);
+    level window = level_of(k1, b, runs->window_length);
+    level run = level_of(k1, b, runs->run_length);
+    memset(out->own, 0, slots * sizeof *out->own);
+    memset(out->window, 0, slots * sizeof *out->window);
+    memset(out->run, 0, (size_t)runs->runs * sizeof *out->run);
+    memset(out->named, 0, slots * sizeof *out->named);
+    for (size_t q = 0; q < n_terms; q++) {
+        const int32_t found = count_texts(texts, n_texts, terms[q], out);
+        const float weight = (float)counts[q] * idf(runs->slots, found);
+        own.bound += weight;
+        const int32_t windows = count_windows(runs, found, out);
+        const int32_t in_runs = count_runs(runs, found, out);
+        const float run_weight = (float)counts[q] * idf(runs->runs, in_runs);
+        run.bound += run_weight;
+        if (names && names[q]) {
+            for (int32_t i = 0; i < found; i++) out->named[out->touched[i]] = 1.0f;
+        }
+        saturate(&own, weight, runs->lengths, out->count, out->touched, found, out->own);
+        saturate(&window, weight, runs->window_lengths, out->window_count, out->window_touched,
+                 windows, out->window);
+        saturate(&run, run_weight, runs->run_lengths, out->run_count, out->run_touched, in_runs,
+                 out->run);
+    }
+    scale(out->own, runs->slots, own.bound);
+    scale(out->window, runs->slots, own.bound);
+    scale(out->run, runs->runs, run.bound);
+}
+
+void agm_conversation_total(const agm_runs *runs, const agm_weights *weights, const float *dense,
+                            const agm_words_found *words, const int32_t *actors,
+                            const uint8_t *asked, const float *length_part, const float *extra,
+                            float *best, float *total) {
+    const float both = weights->dense + weights->keyword;
+    const float beside = both > 0.0f ? weights->neighbour / both : 0.0f;
+    for (int32_t r = 0; r < runs->runs; r++) {
+        const int32_t start = runs->starts[r], end = runs->starts[r + 1];
+        float highest = dense[start], previous = 0.0f;
+        for (int32_t s = start + 1; s < end; s++) {
+            if (dense[s] > highest) highest = dense[s];
+        }
+        best[r] = highest;
+        const float of_run = weights->run_keyword * words->run[r] + weights->run_dense * highest;
+        float here = weights->dense * dense[start] + weights->keyword * words->own[start];
+        for (int32_t s = start; s < end; s++) {
+            float next = 0.0f;
+            if (s + 1 < end) {
+                next = weights->dense * dense[s + 1] + weights->keyword * words->own[s + 1];
+            }
+            float sum = here + beside * (previous + next) + of_run;
+            sum += weights->window * words->window[s] + weights->length * length_part[s];
+            const float said = actors[s] ? (asked && asked[actors[s]] ? 1.0f : 0.0f)
+                                         : words->named[s];
+            sum += weights->actor * said;
+            if (extra) sum += extra[s];
+            total[s] = sum;
+            previous = here;
+            here = next;
+        }
+    }
+}

@@ -1,0 +1,173 @@
+"""A partition's live rows as a conversation: run after run, each row with its neighbours.
+
+Made from a view on its first hybrid search and kept with it; nothing in it depends on how rows
+are spread over segments.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agentmem._native.scan import Conversation
+from agentmem.index.calendar import date_part
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from agentmem.index.view import View
+    from agentmem.ports import Analyzer
+
+__all__ = ["Layout"]
+
+#: A text this many times as long as the mean has the whole length part.
+_LONG = 4.0
+
+
+class Layout:
+    """Slots of the live rows of a view: ordered by run and, within it, by key.
+
+    A run is the memories of one exact scope with a ``run_id``; any other memory is a run of its
+    own.  Keys ascend with positions, so a run's order is that in which its memories were added.
+    """
+
+    __slots__ = (
+        "_columns",
+        "_live",
+        "_order",
+        "_parts",
+        "actor_terms",
+        "actors",
+        "anonymous",
+        "conversation",
+        "length_part",
+        "n",
+        "n_actors",
+        "slots",
+        "starts",
+    )
+
+    def __init__(self, view: View, analyzer: Analyzer, window: int) -> None:
+        self.n = view.n
+        self._parts = [part.segment.rows for part in view.parts]
+        self._live = [
+            None if part.live is None else np.flatnonzero(part.live) for part in view.parts
+        ]
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._order = _order(self._join("keys"), self._join("scopes"))
+        self.starts = self._find_starts()
+        self.slots = self._spread()
+        lengths = self._join_lengths()[self._order]
+        self.length_part = length_part(lengths, view.length / view.n if view.n else 0.0)
+        self.actors = self._number_actors(analyzer)
+        self.conversation = Conversation(
+            [
+                (part.segment.rows.vectors, part.segment.postings, slots)
+                for part, slots in zip(view.parts, self.slots, strict=True)
+            ],
+            self.starts,
+            self.length_part,
+            self.actors,
+            self.n_actors,
+            window,
+        )
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column of ``IndexRows`` in the order of slots."""
+        try:
+            return self._columns[name]
+        except KeyError:
+            made = self._columns[name] = self._join(name)[self._order]
+            return made
+
+    def dates(self, asked: tuple[tuple[int, int, int], ...], days: float) -> NDArray[np.float32]:
+        """Per slot how well it fits the dates asked for, 0 to 1 (see ``calendar``)."""
+        return date_part(self.column("event_at"), asked, days)
+
+    # -- making it ------------------------------------------------------------------------
+
+    def _join(self, name: str) -> NDArray[Any]:
+        """A column of all live rows, part after part."""
+        columns = [getattr(rows, name) for rows in self._parts]
+        return _concatenate(
+            [c if i is None else c[i] for c, i in zip(columns, self._live, strict=True)]
+        )
+
+    def _join_lengths(self) -> NDArray[np.uint32]:
+        columns = [rows.terms.lengths for rows in self._parts]
+        return _concatenate(
+            [c if i is None else c[i] for c, i in zip(columns, self._live, strict=True)]
+        )
+
+    def _find_starts(self) -> NDArray[np.int32]:
+        scopes = self._join("scopes")[self._order]
+        begins = np.ones(self.n + 1, bool)
+        np.not_equal(scopes[1:], scopes[:-1], out=begins[1 : self.n])
+        heads = np.flatnonzero(begins)
+        table = {k: v for rows in self._parts for k, v in rows.scope_table.items()}
+        alone = [table[scope].run_id is None for scope in scopes[heads[:-1]].tolist()]
+        if any(alone):
+            begins[: self.n] |= np.repeat(np.array(alone), np.diff(heads))
+            heads = np.flatnonzero(begins)
+        return heads.astype(np.int32)
+
+    def _spread(self) -> list[NDArray[np.int32]]:
+        """Per part the slot of each row, -1 where it is not live."""
+        places = np.empty(self.n, np.int32)
+        places[self._order] = np.arange(self.n, dtype=np.int32)
+        slots = []
+        begin = 0
+        for rows, live in zip(self._parts, self._live, strict=True):
+            n = len(rows.keys)
+            if live is None:
+                slots.append(places[begin : begin + n].copy())
+                begin += n
+            else:
+                found = np.full(n, -1, np.int32)
+                found[live] = places[begin : begin + len(live)]
+                slots.append(found)
+                begin += len(live)
+        return slots
+
+    def _number_actors(self, analyzer: Analyzer) -> NDArray[np.int32]:
+        """Per slot who said it, from 1, 0 where nobody is known; and what they are called."""
+        self.actor_terms: dict[int, list[int]] = {}
+        self.n_actors = 0
+        self.anonymous = True
+        stored = self._join("actors")
+        if not stored.any():
+            return np.zeros(self.n, np.int32)
+        numbers, codes = np.unique(stored[self._order], return_inverse=True)
+        self.anonymous = bool(numbers[0] == 0)
+        if not self.anonymous:
+            codes += 1
+        table = {k: v for rows in self._parts for k, v in rows.actor_table.items()}
+        known = [number for number in numbers.tolist() if number != 0]
+        self.n_actors = len(known)
+        called = analyzer.analyze([table[number] for number in known])
+        for i, (a, b) in enumerate(zip(called.offsets[:-1], called.offsets[1:], strict=True), 1):
+            for term in called.terms[a:b].tolist():
+                self.actor_terms.setdefault(term, []).append(i)
+        return codes.astype(np.int32)
+
+
+def length_part(lengths: NDArray[np.uint32], mean: float) -> NDArray[np.float32]:
+    """ln(1 + length / mean), as a share of what a text of four times the mean length has."""
+    if not mean:
+        return np.zeros(len(lengths), np.float32)
+    part = np.log1p(lengths / mean) / np.log1p(_LONG)
+    made: NDArray[np.float32] = np.minimum(part, 1.0).astype(np.float32)
+    return made
+
+
+def _order(keys: NDArray[np.int64], scopes: NDArray[np.int64]) -> NDArray[np.intp]:
+    """By scope, then key.  Two stable sorts: on rows that mostly are in order they are fast."""
+    if np.all(keys[1:] > keys[:-1]):
+        return np.argsort(scopes, kind="stable")
+    by_key = np.argsort(keys, kind="stable")
+    return by_key[np.argsort(scopes[by_key], kind="stable")]
+
+
+def _concatenate(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

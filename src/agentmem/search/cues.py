@@ -1,0 +1,82 @@
+"""What a question says besides its words: whom it names, and when."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from agentmem.types import Cues
+
+if TYPE_CHECKING:
+    from agentmem.ports import Analyzer
+
+__all__ = ["cues_of", "dates_in", "names_in"]
+
+_NONE = Cues()
+_NAMES = "January February March April May June July August September October November December"
+_MONTHS = tuple(_NAMES.lower().split(" "))
+_MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if len(name) > 4 else name for name in _MONTHS)
+_NUMBER = {name[:3]: i for i, name in enumerate(_MONTHS, 1)}
+#: "3 July 2023", "3rd of July", "July 3rd, 2023", "July 2023", "July"
+_WORDED = re.compile(
+    r"\b(?:(?P<before>\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?)?"
+    rf"(?P<month>{_MONTH})\b\.?"
+    r"(?:\s+(?P<after>\d{1,2})(?:st|nd|rd|th)?\b(?!:))?"
+    r"(?:,?\s+(?:of\s+)?(?P<year>[12]\d{3})\b)?",
+    re.IGNORECASE,
+)
+_ISO = re.compile(r"\b([12]\d{3})-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?\b")
+_YEAR = re.compile(r"\b(?:in|during|of|since)\s+([12]\d{3})\b", re.IGNORECASE)
+#: Words that are also no months, unless a day, a year or one of these stands beside them.
+_AMBIGUOUS = {"may", "mar", "march", "jan", "dec", "sep"}
+_BEFORE_MONTH = re.compile(
+    r"\b(?:in|on|of|since|until|till|during|by|before|after|from|last|this|next|early|late|mid)"
+    r"[\s-]+$",
+    re.IGNORECASE,
+)
+_OPENING = "\"'([{<«“‘„"
+_SENTENCE_END = (".", "!", "?", ":")
+
+
+def cues_of(text: str, analyzer: Analyzer) -> Cues:
+    """The names and dates in a question."""
+    names = names_in(text)
+    dates = dates_in(text)
+    if not names:
+        return Cues((), dates) if dates else _NONE
+    terms = analyzer.analyze([" ".join(names)]).terms
+    return Cues(tuple(terms.tolist()), dates)
+
+
+def names_in(text: str) -> list[str]:
+    """Words with a capital letter that do not begin a sentence; none in a text that is all
+    capitals."""
+    if text.isupper():
+        return []
+    names = []
+    words = text.split()
+    for before, word in pairwise(words):
+        if not before.endswith(_SENTENCE_END) and word.lstrip(_OPENING)[:1].isupper():
+            names.append(word)
+    return names
+
+
+def dates_in(text: str) -> tuple[tuple[int, int, int], ...]:
+    """(year, month, day) of every date, in order; 0 for what is not said."""
+    found = [(m.start(), _worded(m)) for m in _WORDED.finditer(text)]
+    if any(c.isdigit() for c in text):
+        found += [(m.start(), (int(m[1]), int(m[2]), int(m[3] or 0))) for m in _ISO.finditer(text)]
+        found += [(m.start(), (int(m[1]), 0, 0)) for m in _YEAR.finditer(text)]
+        found.sort()
+    return tuple(dict.fromkeys(date for _, date in found if date is not None))
+
+
+def _worded(match: re.Match[str]) -> tuple[int, int, int] | None:
+    word = match["month"].lower()
+    day = match["before"] or match["after"]
+    year = match["year"]
+    alone = day is None and year is None
+    if alone and word in _AMBIGUOUS and not _BEFORE_MONTH.search(match.string[: match.start()]):
+        return None
+    return (int(year or 0), _NUMBER[word[:3]], int(day or 0))
