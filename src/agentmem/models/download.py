@@ -7,6 +7,7 @@ person can do by hand.
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import socket
@@ -104,7 +105,10 @@ def from_hub(source: Source, dest: Path, report: Report) -> None:
     check_reachable(endpoint)
     # its first base is the error of whichever HTTP library this version uses
     transport_error: type[Exception] = HfHubHTTPError.__bases__[0]
+    shows = "tqdm_class" in inspect.signature(hf_hub_download).parameters  # since 1.1
     for name in source.sha256:
+        stage, size = f"download {name}", source.sizes[name]
+        bar = {"tqdm_class": _reporting(stage, size, report)}
         try:
             found = hf_hub_download(
                 source.repo,
@@ -113,13 +117,14 @@ def from_hub(source: Source, dest: Path, report: Report) -> None:
                 cache_dir=str(dest / "hub"),
                 etag_timeout=ANSWER_TIMEOUT,
                 endpoint=endpoint,
-                tqdm_class=_reporting(f"download {name}", source.sizes[name], report),
+                **(bar if shows else {}),
             )
         except (transport_error, OSError, ValueError) as e:
             reason = e.__cause__ or e  # the hub's client wraps the reason in advice
             first_line = (str(reason).strip() or repr(reason)).splitlines()[0]
             raise AttemptError(f"{name}: {first_line}") from e
         os.replace(Path(found).resolve(), dest / name)
+        report(stage, size, size)
 
 
 def check_reachable(url: str) -> None:
