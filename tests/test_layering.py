@@ -26,6 +26,7 @@ FLOORS = (
     {"search", "write"},
     {"engine"},
     {"aio", "memory"},
+    {"evaluation"},
     {"cli"},
     {"__main__"},
 )

@@ -38,6 +38,7 @@ _COMMANDS = {
     "reembed": "upkeep:reembed",
     "migrate": "upkeep:migrate",
     "models": "models:models",
+    "eval": "eval:eval_command",
 }
 
 

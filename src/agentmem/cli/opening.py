@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agentmem import Memory
     from agentmem.engine import Engine
 
-__all__ = ["open_engine", "open_store", "require_store"]
+__all__ = ["open_engine", "open_store", "require_store", "store_embedder"]
 
 
 def open_store(*, embeds: bool = False, must_exist: bool = False) -> Memory:
@@ -30,14 +30,14 @@ def open_store(*, embeds: bool = False, must_exist: bool = False) -> Memory:
     path = settings().path
     if must_exist:
         require_store(path)
-    name = _embedder(path)
+    name = store_embedder(path)
     if embeds:
         from agentmem.cli.fetching import ready
 
         ready(name)
     from agentmem import Memory
 
-    return Memory(path, embedder=name)
+    return Memory(str(path), embedder=name)  # text, for ":memory:" is no folder
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def open_engine() -> Iterator[Engine]:
 
     path = settings().path
     require_store(path)
-    with closing(Engine(path, _embedder(path), Config())) as engine:
+    with closing(Engine(path, store_embedder(path), Config())) as engine:
         yield engine
 
 
@@ -65,7 +65,7 @@ def require_store(path: Path) -> None:
         )
 
 
-def _embedder(path: Path) -> str:
+def store_embedder(path: Path) -> str:
     """The embedder asked for; else the builtin one that made the store; else the default."""
     from agentmem.models import names, resolve
     from agentmem.store import Store

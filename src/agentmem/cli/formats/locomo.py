@@ -17,7 +17,7 @@ from agentmem.cli.formats.entry import Entry, Item, ReadOptions
 from agentmem.cli.formats.source import Source
 from agentmem.errors import InvalidInputError
 
-__all__ = ["read"]
+__all__ = ["read", "sample_entries"]
 
 _SESSION = re.compile(r"session_(\d+)")
 
@@ -25,17 +25,29 @@ _SESSION = re.compile(r"session_(\d+)")
 def read(source: Source, options: ReadOptions) -> Iterator[Entry]:
     """One memory per turn, ``Speaker: text [shared image: caption]``."""
     for line, sample in source.json_values():
-        conversation = sample.get("conversation") if isinstance(sample, dict) else None
-        if not isinstance(conversation, dict):
-            raise source.error(line, "not a LoCoMo sample: it has no 'conversation' object")
-        name = sample.get("sample_id") or options.user_id
-        if not isinstance(name, str):
-            raise source.error(line, "the sample has no sample_id; give --user")
-        for run in _sessions(conversation):
-            try:
-                yield from _turns(conversation, name, run)
-            except InvalidInputError as error:
-                raise source.error(line, f"{name} {run}: {error}") from None
+        try:
+            yield from sample_entries(sample, options)
+        except InvalidInputError as error:
+            raise source.error(line, str(error)) from None
+
+
+def sample_entries(sample: Any, options: ReadOptions) -> Iterator[Entry]:
+    """The turns of one sample.
+
+    Raises:
+        InvalidInputError: not a LoCoMo sample.
+    """
+    conversation = sample.get("conversation") if isinstance(sample, dict) else None
+    if not isinstance(conversation, dict):
+        raise InvalidInputError("not a LoCoMo sample: it has no 'conversation' object")
+    name = sample.get("sample_id") or options.user_id
+    if not isinstance(name, str):
+        raise InvalidInputError("the sample has no sample_id; give --user")
+    for run in _sessions(conversation):
+        try:
+            yield from _turns(conversation, name, run)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{name} {run}: {error}") from None
 
 
 def _sessions(conversation: dict[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from agentmem.cli.formats.entry import Entry, Item, ReadOptions
 from agentmem.cli.formats.source import Source
 from agentmem.errors import InvalidInputError
 
-__all__ = ["read"]
+__all__ = ["question_entries", "read"]
 
 
 def read(source: Source, options: ReadOptions) -> Iterator[Entry]:
@@ -23,12 +23,17 @@ def read(source: Source, options: ReadOptions) -> Iterator[Entry]:
     del options
     for line, question in source.json_values():
         try:
-            yield from _question(question)
+            yield from question_entries(question)
         except InvalidInputError as error:
             raise source.error(line, str(error)) from None
 
 
-def _question(question: Any) -> Iterator[Entry]:
+def question_entries(question: Any) -> Iterator[Entry]:
+    """The turns of one question's haystack.
+
+    Raises:
+        InvalidInputError: not a LongMemEval question.
+    """
     if not isinstance(question, dict) or not isinstance(question.get("haystack_sessions"), list):
         raise InvalidInputError("not a LongMemEval question: it has no 'haystack_sessions' list")
     user = question.get("question_id")

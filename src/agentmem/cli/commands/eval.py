@@ -1,0 +1,268 @@
+"""``agentmem eval``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from agentmem.cli.opening import open_store, store_embedder
+from agentmem.cli.options import json_option, settings, store_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentmem.evaluation import Evaluation
+    from agentmem.types import SearchMode
+
+__all__ = ["eval_command"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MOST = 1000  # largest rank
+_SHOWN = {"recall": "recall", "any": "any", "all": "all", "ndcg": "nDCG"}
+
+
+@click.group("eval")
+def eval_command() -> None:
+    """Measure what searches find, on questions whose answers are known.
+
+    The store is a temporary one, unless --store names another.
+    """
+
+
+class _Ranks(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    name = "N,N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[int]:
+        if isinstance(value, list):
+            return value
+        try:
+            ks = sorted({int(part) for part in str(value).split(",")})
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 1,5,10", param, ctx)
+        if ks[0] < 1 or ks[-1] > _MOST:
+            self.fail(f"ranks lie between 1 and {_MOST:,}, not {value!r}", param, ctx)
+        return ks
+
+
+def _options(command: F) -> F:
+    """What the three layouts have in common."""
+    for option in reversed(
+        (
+            click.argument("path", metavar="PATH"),
+            click.option(
+                "-k",
+                "--k",
+                "ks",
+                type=_Ranks(),
+                default="1,5,10,20",
+                show_default=True,
+                help="Ranks to judge at; searches go as deep as the last.",
+            ),
+            click.option(
+                "--mode",
+                type=click.Choice(["hybrid", "dense", "keyword"]),
+                default="hybrid",
+                show_default=True,
+                help="How to search.",
+            ),
+            click.option(
+                "--limit",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Only the first N conversations (locomo) or questions.",
+            ),
+            click.option("--details", is_flag=True, help="With --json: every question's ranks."),
+            click.option(
+                "--chart",
+                type=click.Path(dir_okay=False, path_type=Path),
+                metavar="FILE.png",
+                help="Draw a chart (.png, .svg or .pdf); needs agentmem[chart].",
+            ),
+            json_option,
+            store_options,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@eval_command.command("locomo")
+@_options
+def locomo(**given: Any) -> None:
+    """Evidence turns found in LoCoMo's conversations.
+
+    PATH is locomo10.json or a part of it.  Questions of category 5 ask for what was never said;
+    they count for telling apart (AUROC), the others for recall.
+    """
+    _evaluate("locomo", **given)
+
+
+@eval_command.command("longmemeval")
+@_options
+def longmemeval(**given: Any) -> None:
+    """Answer sessions found in the haystacks of LongMemEval.
+
+    PATH is one of its JSON files, or one question per line; gzip is fine.  A session's rank is
+    that of its best turn.
+    """
+    _evaluate("longmemeval", **given)
+
+
+@eval_command.command("jsonl")
+@_options
+def jsonl(**given: Any) -> None:
+    """Your own memories found by your own queries.
+
+    PATH has one JSON object a line: memories {"id", "content"}, queries {"query", "relevant"},
+    or groups {"memories", "queries"}.
+    """
+    _evaluate("jsonl", **given)
+
+
+def _evaluate(
+    dataset: str,
+    *,
+    path: str,
+    ks: list[int],
+    mode: SearchMode,
+    limit: int | None,
+    details: bool,
+    chart: Path | None,
+    as_json: bool,
+) -> None:
+    from agentmem.cli.datasets import DATASETS
+
+    if details and not as_json:
+        raise click.UsageError("--details is for --json; give both")
+    if chart is not None:
+        from agentmem.evaluation.chart import require_chart
+
+        require_chart(chart)
+    current = settings()
+    current.store = current.store or ":memory:"
+    embedder = store_embedder(current.path)
+    found = _run(dataset, path, embedder, ks, mode, limit)
+    at = min(ks, key=lambda k: abs(k - DATASETS[dataset]))
+    summary = {"dataset": dataset, "file": path, "embedder": embedder, **found.summary(ks)}
+    if chart is not None:
+        from agentmem.evaluation.chart import draw
+
+        draw(summary, ks, at, f"{dataset}: {embedder}, {mode}", chart)
+    if as_json:
+        from agentmem.cli.render import print_json
+
+        print_json({**summary, "details": found.details()} if details else summary)
+    else:
+        _print_page(summary, ks, at)
+        if chart is not None:
+            click.echo(f"chart: {chart}")
+
+
+def _run(
+    dataset: str, path: str, embedder: str, ks: list[int], mode: SearchMode, limit: int | None
+) -> Evaluation:
+    from agentmem.cli import datasets
+    from agentmem.cli.fetching import ready
+    from agentmem.cli.formats import Source
+    from agentmem.cli.progress import bar
+    from agentmem.evaluation import evaluate
+
+    source = Source(path)
+    try:
+        counter = _token_counter(ready(embedder))
+        with open_store() as memory, bar(f"Asking {source.stem}", "questions") as shown:
+
+            def done(evaluation: Evaluation) -> None:
+                shown.update(source.position, source.size, items=len(evaluation.outcomes))
+
+            return evaluate(
+                memory,
+                datasets.read(source, dataset, limit),
+                depth=ks[-1],
+                mode=mode,
+                count_tokens=counter,
+                done=done,
+            )
+    finally:
+        source.close()
+
+
+def _token_counter(folder: Path) -> Callable[[Sequence[str]], list[int]]:
+    """Counts tokens with the embedder's tokenizer: of whole texts, and no special ones."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+
+    def count(texts: Sequence[str]) -> list[int]:
+        found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(encoded) for encoded in found]
+
+    return count
+
+
+def _print_page(summary: dict[str, Any], ks: list[int], at: int) -> None:
+    from agentmem.cli.render import Column, number_text, one_line, print_table
+
+    overall = summary["overall"]
+    rate = summary["ingest"]["rate"]
+    click.echo(
+        f"{summary['dataset']} with {summary['embedder']}, {summary['mode']}:"
+        f" {number_text(summary['memories'])} ({rate or 0:,.0f}/s),"
+        f" {summary['questions']:,} questions\n"
+    )
+    columns = [Column("%", style="bold"), *(Column(f"@{k}", right=True) for k in ks)]
+    rows = [
+        [shown, *(_percent(overall[f"{name}@{k}"]) for k in ks)] for name, shown in _SHOWN.items()
+    ]
+    print_table(columns, rows)
+    click.echo()
+    names = [*(f"{name}@{at}" for name in _SHOWN), "mrr"]
+    titles = [*(f"{shown}@{at}" for shown in _SHOWN.values()), "MRR"]
+    columns = [Column("category", style="bold"), Column("questions", right=True)]
+    columns += [Column(title, right=True) for title in titles]
+    groups = {**summary["categories"], "all": overall}
+    rows = [
+        [one_line(group), f"{found['questions']:,}", *(_percent(found[name]) for name in names)]
+        for group, found in groups.items()
+    ]
+    print_table(columns, rows)
+    click.echo()
+    for line in _remarks(summary, at):
+        click.echo(line)
+
+
+def _remarks(summary: dict[str, Any], at: int) -> list[str]:
+    """What the tables do not say, a line each."""
+    lines = []
+    if summary["left_out"]:
+        lines.append(f"{summary['left_out']:,} questions left out: nothing says what answers them")
+    if summary["abstention_auroc"] is not None:
+        lines.append(
+            f"{summary['unanswerable']:,} questions without an answer: told from the others by the"
+            f" best score with AUROC {summary['abstention_auroc']:.3f}"
+        )
+    tokens = summary["tokens"]
+    if tokens is not None:
+        lines.append(
+            f"tokens: {tokens[f'first@{at}']:,.0f} in the first {at} memories,"
+            f" {tokens['collection']:,.0f} in all ({_percent(tokens[f'saved@{at}'])} % saved)"
+        )
+    took = summary["search_ms"]
+    if took["p50"] is not None:
+        lines.append(
+            f"search: p50 {took['p50']:.2f} ms, p95 {took['p95']:.2f} ms, p99 {took['p99']:.2f} ms"
+            f" (top_k {took['top_k']}, embedding the question included)"
+        )
+    return lines
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"

@@ -1,0 +1,126 @@
+"""Stores collections and asks their questions, timing both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agentmem.config import Limits
+from agentmem.evaluation.report import Evaluation, Outcome
+
+if TYPE_CHECKING:
+    from agentmem.evaluation.cases import Collection, Question
+    from agentmem.memory import Memory
+    from agentmem.types import SearchMode
+
+__all__ = ["evaluate"]
+
+_BATCH = 1000  # memories of one transaction
+_DEEPER = 4  # how much further to look when too few labels were found
+
+CountTokens = Callable[[Sequence[str]], list[int]]
+
+
+def evaluate(
+    memory: Memory,
+    collections: Iterable[Collection],
+    *,
+    depth: int = 20,
+    mode: SearchMode = "hybrid",
+    count_tokens: CountTokens | None = None,
+    done: Callable[[Evaluation], None] = lambda evaluation: None,
+) -> Evaluation:
+    """Store each collection, then search for each of its questions, one at a time.
+
+    The first search of a collection loads its index and is repeated; the time counted is that of
+    a loaded one, the embedding of the question included.  Only one collection is held in memory
+    here at a time.
+
+    Args:
+        depth: ranks that are judged (the largest k wanted), and the ``top_k`` that is timed.
+            Where several memories share a label, a second search, untimed, goes as deep as it
+            takes to have ``depth`` labels.
+        count_tokens: how many tokens each of some texts has.
+        done: called after each collection.
+
+    Raises:
+        AgentMemError: what ``add_batch`` and ``search`` raise.
+    """
+    memory.warm_up()
+    evaluation = Evaluation(depth=depth, mode=mode)
+    for collection in collections:
+        asker = _Asker(memory, evaluation, count_tokens)
+        asker.store(collection)
+        asker.ask(collection)
+        evaluation.collections += 1
+        evaluation.left_out += collection.left_out
+        done(evaluation)
+    return evaluation
+
+
+class _Asker:
+    """One collection at work."""
+
+    def __init__(
+        self, memory: Memory, evaluation: Evaluation, count_tokens: CountTokens | None
+    ) -> None:
+        self._memory = memory
+        self._evaluation = evaluation
+        self._count = count_tokens
+        self._labels: dict[str, str] = {}  # memory id to label
+        self._tokens: dict[str, int] = {}  # memory id to tokens
+
+    def store(self, collection: Collection) -> None:
+        for start in range(0, len(collection.memories), _BATCH):
+            batch = collection.memories[start : start + _BATCH]
+            begun = time.perf_counter()
+            results = self._memory.add_batch([memory.item for memory in batch])["results"]
+            self._evaluation.ingest_seconds += time.perf_counter() - begun
+            self._evaluation.added += sum(result["event"] == "ADD" for result in results)
+            for memory, result in zip(batch, results, strict=True):
+                self._labels[result["id"]] = memory.label
+            if self._count is not None:
+                counts = self._count([memory.item["content"] for memory in batch])
+                ids = (result["id"] for result in results)
+                self._tokens.update(zip(ids, counts, strict=True))
+        self._evaluation.memories += len(collection.memories)
+
+    def ask(self, collection: Collection) -> None:
+        warmed: set[tuple[tuple[str, str], ...]] = set()
+        for question in collection.questions:
+            scope = tuple(sorted(question.scope.items()))
+            if scope not in warmed:
+                warmed.add(scope)
+                self._search("what was said first?", question, 1)
+            begun = time.perf_counter()
+            found = self._search(question.text, question, self._evaluation.depth)
+            seconds = time.perf_counter() - begun
+            self._evaluation.outcomes.append(
+                Outcome(
+                    question=question,
+                    collection=collection.name,
+                    ranking=self._ranking(question, found),
+                    score=found[0]["score"] if found else None,
+                    seconds=seconds,
+                    tokens=[self._tokens.get(hit["id"], 0) for hit in found],
+                    all_tokens=sum(self._tokens.values()),
+                )
+            )
+
+    def _ranking(self, question: Question, found: list[dict[str, Any]]) -> list[str]:
+        """The first ``depth`` labels, each where its best memory is."""
+        wanted = asked = self._evaluation.depth
+        most = min(len(self._labels), Limits().max_top_k)
+        # A label of its own for each memory that was in the store before.
+        while True:
+            labels = dict.fromkeys(self._labels.get(hit["id"], hit["id"]) for hit in found)
+            if len(labels) >= wanted or len(found) < asked or asked >= most:
+                return list(labels)[:wanted]
+            asked = min(asked * _DEEPER, most)
+            found = self._search(question.text, question, asked)
+
+    def _search(self, text: str, question: Question, top_k: int) -> list[dict[str, Any]]:
+        scope: dict[str, Any] = dict(question.scope)
+        found = self._memory.search(text, top_k=top_k, mode=self._evaluation.mode, **scope)
+        return found["results"]

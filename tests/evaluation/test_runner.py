@@ -1,0 +1,115 @@
+"""An evaluation of a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agentmem.evaluation import Collection, Labelled, Question, evaluate
+
+if TYPE_CHECKING:
+    from agentmem import Memory
+
+ALICE = {"user_id": "alice"}
+
+
+def facts(*texts: str, user: str = "alice") -> list[Labelled]:
+    """Memories labelled by their first word."""
+    return [Labelled(t.split()[0], {"content": t, "user_id": user}) for t in texts]
+
+
+def words(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
+def test_answers_are_judged_by_what_was_found(memory: Memory) -> None:
+    collection = Collection(
+        "alice",
+        facts(
+            "m1 She plays the cello in an orchestra",
+            "m2 Works at the bakery on the corner",
+            "m3 Is allergic to hazelnuts",
+        ),
+        [
+            Question("who plays the cello?", frozenset({"m1"}), ALICE, "music"),
+            Question("cello and bakery", frozenset({"m1", "m2"}), ALICE, "both"),
+            Question("quantum chromodynamics", frozenset(), ALICE, "unknown"),
+        ],
+        left_out=2,
+    )
+    found = evaluate(memory, [collection], depth=2, count_tokens=words)
+    summary = found.summary((1, 2))
+    assert (summary["memories"], summary["questions"], summary["unanswerable"]) == (3, 2, 1)
+    assert summary["left_out"] == 2
+    assert summary["overall"]["recall@1"] == 0.75  # 1 of 1, then 1 of 2
+    assert summary["overall"]["recall@2"] == 1
+    assert summary["overall"]["all@1"] == 0.5
+    assert summary["overall"]["any@1"] == 1
+    assert summary["overall"]["mrr"] == 1
+    assert list(summary["categories"]) == ["both", "music"]
+    assert summary["categories"]["both"]["recall@1"] == 0.5
+    assert summary["abstention_auroc"] == 1
+    assert summary["ingest"]["added"] == 3
+    assert summary["ingest"]["rate"] > 0
+    assert 0 < summary["search_ms"]["p50"] <= summary["search_ms"]["p99"]
+    # 8 + 8 + 5 words in all, m1 and m2 have 8 each.
+    assert summary["tokens"]["collection"] == 21
+    assert summary["tokens"]["first@1"] == 8
+    assert summary["tokens"]["first@2"] == 16
+    assert summary["tokens"]["saved@2"] == pytest.approx(1 - 16 / 21, abs=1e-4)
+
+
+def test_a_shared_label_ranks_by_its_best_memory(memory: Memory) -> None:
+    """Ten turns of one session come first; the second label is found behind them all."""
+    talk = [Labelled("s1", {"content": f"cello rehearsal {i}", **ALICE}) for i in range(10)]
+    talk.append(Labelled("s2", {"content": "the cello was sold", **ALICE}))
+    question = Question("cello rehearsal", frozenset({"s2"}), ALICE)
+    found = evaluate(memory, [Collection("alice", talk, [question])], depth=2)
+    assert found.outcomes[0].ranking == ["s1", "s2"]
+    assert found.summary((1, 2))["overall"]["recall@2"] == 1
+
+
+def test_memories_that_were_there_before_take_their_ranks(memory: Memory) -> None:
+    memory.add("who plays the cello? who plays the cello?", user_id="alice")
+    question = Question("who plays the cello?", frozenset({"m1"}), ALICE)
+    collection = Collection("alice", facts("m1 She plays the cello in an orchestra"), [question])
+    found = evaluate(memory, [collection], depth=5)
+    assert found.outcomes[0].ranking.index("m1") == 1
+    assert found.details()[0]["ranks"] == {"m1": 2}
+
+
+def test_collections_do_not_see_one_another(memory: Memory) -> None:
+    collections = [
+        Collection(
+            user,
+            facts(f"m1 {user} plays the cello", f"m2 {user} sings", user=user),
+            [Question("who plays the cello?", frozenset({"m1"}), {"user_id": user})],
+        )
+        for user in ("alice", "bob")
+    ]
+    seen: list[int] = []
+    found = evaluate(memory, collections, done=lambda e: seen.append(len(e.outcomes)))
+    assert [sorted(outcome.ranking) for outcome in found.outcomes] == [["m1", "m2"]] * 2
+    assert seen == [1, 2]
+
+
+def test_nothing_asked_is_no_mistake(memory: Memory) -> None:
+    summary = evaluate(memory, []).summary((1, 5))
+    assert summary["overall"]["recall@5"] is None
+    assert summary["search_ms"]["p50"] is None
+    assert summary["ingest"]["rate"] is None
+    assert summary["abstention_auroc"] is None
+
+
+def test_the_mode_is_the_one_asked_for(memory: Memory) -> None:
+    """Keyword search finds nothing for words that were never used; meaning finds all."""
+    collection = Collection(
+        "alice",
+        facts("m1 She plays the cello"),
+        [Question("zebras", frozenset({"m1"}), ALICE)],
+    )
+    assert evaluate(memory, [collection], mode="keyword").outcomes[0].ranking == []
+    again = Collection("again", [], collection.questions)
+    assert len(evaluate(memory, [again], mode="dense").outcomes[0].ranking) == 1
