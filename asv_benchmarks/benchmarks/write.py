@@ -72,7 +72,7 @@ class AddBatchTexts(_Adding):
     def track_against_embedding_alone(self, embedder: str) -> float:
         """The rate of ``add_batch`` over that of embedding the same texts and no more, the two
         in turns."""
-        embed = self.memory._engine.embedder.embed
+        embed = self.memory._engine.embedder.inner.embed
         spent = {"add": 0.0, "embed": 0.0}
         for i in range(8):
             texts = self.batch(i)
@@ -114,7 +114,7 @@ class AddOne(_Adding):
         import sqlite3
         from pathlib import Path
 
-        embed = self.memory._engine.embedder.embed
+        embed = self.memory._engine.embedder.inner.embed
         bare = sqlite3.connect(Path(self.folder) / "bare.db", isolation_level=None)
         bare.execute("PRAGMA journal_mode = WAL")
         bare.execute("PRAGMA synchronous = FULL")

@@ -20,6 +20,7 @@ __all__ = [
     "ProjectionConfig",
     "RankingConfig",
     "StoreConfig",
+    "WriteConfig",
 ]
 
 
@@ -46,6 +47,9 @@ class EmbeddingConfig:
     threads_per_session: int = 1  # more than 1: each call's own, and a copy of the weights each
     max_batch_tokens: int = 512  # padded tokens of one model call; larger ones leave the cache
     max_length: int = 0  # tokens kept of a text; 0: the model's own limit
+    cache_entries: int = 10_000  # vectors kept in memory by their text; 0: none
+    cache_bytes: int = 64 << 20  # of those, keys and all
+    cache_ttl: float = 0.0  # seconds one is kept; 0: until others need its room
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,17 @@ class StoreConfig:
     readers: int = 8  # most read connections kept open
     lock_timeout: float = 30.0  # seconds to wait for the write lock or a reader
     cache_mib: int = 16  # page cache of one connection
+
+
+@dataclass(frozen=True, slots=True)
+class WriteConfig:
+    """How concurrent callers share embedding batches and transactions."""
+
+    leaders: int = 0  # shared batches at the same time; 0: as many as ``embedding.sessions``
+    shared_rows: int = 256  # most rows of a shared batch
+    alone_rows: int = 64  # a call with more rows than this shares with nobody
+    queue_calls: int = 1024  # calls inside at the same time; the others wait for room
+    queue_timeout: float = 30.0  # seconds without any progress after which those give up
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +123,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    write: WriteConfig = field(default_factory=WriteConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agentmem.errors import ClosedError, StorePathError
 from agentmem.index.recipe import RECIPE
+from agentmem.inputs import shorten
 from agentmem.store import Store, filters
 from agentmem.times import now_micros
 from agentmem.types import PartitionKey, Scope, SearchMode
 
 if TYPE_CHECKING:
     from agentmem.config import Config
+    from agentmem.embed.caching import CachingEmbedder
     from agentmem.index.analyzer import EnglishAnalyzer
     from agentmem.index.hot import HotIndex
     from agentmem.models import Spec
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from agentmem.search.reading import Reader
     from agentmem.search.searcher import Searcher
     from agentmem.vector.projection import LanceProjection
+    from agentmem.write.jobs import AddJob, DeleteJob, Job, UpdateJob
+    from agentmem.write.queue import WriteQueue
     from agentmem.write.writer import Writer
 
 __all__ = ["Engine", "migrate", "reembed"]
@@ -68,8 +72,8 @@ class Engine:
         self._closed = False
         self._pid = os.getpid()
         self._model = _Model(embedder, config)
-        self._temporary = os.fspath(path) == ":memory:"
-        self.path = Path(tempfile.mkdtemp(prefix="agentmem-") if self._temporary else path)
+        self._temporary = path == ":memory:"
+        self.path = Path(tempfile.mkdtemp(prefix="agentmem-")) if self._temporary else _folder(path)
         try:
             self.store = Store(
                 self.path,
@@ -89,8 +93,10 @@ class Engine:
     # -- parts ----------------------------------------------------------------------------
 
     @_Part
-    def embedder(self) -> Embedder:
-        return self._model.load()
+    def embedder(self) -> CachingEmbedder:
+        from agentmem.embed import remember
+
+        return remember(self._model.load(), self.config.embedding)
 
     @_Part
     def analyzer(self) -> EnglishAnalyzer:
@@ -128,9 +134,23 @@ class Engine:
 
         return Reader(self.store)
 
+    @_Part
+    def queue(self) -> WriteQueue:
+        from agentmem.write.queue import WriteQueue
+
+        settings = self.config.write
+        return WriteQueue(
+            self.writer.work,
+            leaders=settings.leaders or self.config.embedding.sessions or _usable_cores(),
+            shared_rows=settings.shared_rows,
+            alone_rows=settings.alone_rows,
+            calls=settings.queue_calls,
+            timeout=settings.queue_timeout,
+        )
+
     # -- writing --------------------------------------------------------------------------
 
-    def add(
+    def adding(
         self,
         items: Iterable[object],
         defaults: Mapping[str, Any],
@@ -138,9 +158,11 @@ class Engine:
         *,
         scope: Scope,
         dedupe: bool = False,
-    ) -> list[dict[str, Any]]:
-        writer = self.writer
+    ) -> AddJob:
+        """What ``write`` is to do; the arguments are checked here."""
+        self.check_usable()
         from agentmem.write.drafts import read_items
+        from agentmem.write.jobs import AddJob
 
         drafts = read_items(
             items,
@@ -150,17 +172,27 @@ class Engine:
             limits=self.config.limits,
             dim=self._model.dim,
         )
-        return writer.add(drafts, dedupe=dedupe)
+        return AddJob(drafts, dedupe=dedupe)
 
-    def update(self, items: Iterable[object], *, actor_id: str | None) -> list[dict[str, Any]]:
-        writer = self.writer
+    def updating(self, items: Iterable[object], *, actor_id: str | None) -> UpdateJob:
+        self.check_usable()
         from agentmem.write.changes import read_edits
+        from agentmem.write.jobs import UpdateJob
 
         edits = read_edits(items, limits=self.config.limits, dim=self._model.dim)
-        return writer.update(edits, actor_id=actor_id)
+        return UpdateJob(edits, actor_id)
 
-    def delete(self, ids: Sequence[str], *, actor_id: str | None) -> list[dict[str, Any]]:
-        return self.writer.delete(ids, actor_id=actor_id)
+    def deleting(self, ids: Sequence[str], *, actor_id: str | None) -> DeleteJob:
+        self.check_usable()
+        from agentmem.write.jobs import DeleteJob
+
+        return DeleteJob(ids, actor_id)
+
+    def write(self, job: Job) -> dict[str, list[dict[str, Any]]]:
+        """Do a job, with those of other callers; returns its answer."""
+        if job.rows:
+            self.queue.run(job)
+        return job.answer()
 
     def delete_all(self, scope: Scope, *, actor_id: str | None) -> int:
         where = self.where(scope, None, show_expired=True)
@@ -174,6 +206,7 @@ class Engine:
 
     def _erase(self, erase: Callable[[], int]) -> int:
         count = erase()
+        self.embedder.clear()
         self.index.clear()
         if self.projection.exists:
             self.projection.purge()
@@ -182,6 +215,7 @@ class Engine:
     def reset(self) -> int:
         count = self.count(Scope(), None, show_expired=True)
         self.store.reset()
+        self.embedder.clear()
         self.index.clear()
         if self.projection.exists:
             self.projection.rebuild()
@@ -271,12 +305,13 @@ class Engine:
         self.check_usable()
         problems = self.store.check()
         repaired: list[str] = []
-        if self.projection.exists:
+        # A damaged truth is nothing to compare with, and must not be copied over a good table.
+        if self.projection.exists and not problems:
             damage = self.projection.verify()
-            if damage and repair and not problems:
+            if damage and repair:
                 self.projection.rebuild(progress=progress)
                 repaired, damage = damage, self.projection.verify()
-            problems += damage
+            problems = damage
         return {"ok": not problems, "problems": problems, "repaired": repaired}
 
     def stats(self) -> dict[str, Any]:
@@ -289,7 +324,9 @@ class Engine:
                 "name": self._model.name,
                 "model_id": self._model.model_id,
                 "dim": self._model.dim,
+                "cache": self.embedder.stats(),
             },
+            "writes": self.queue.stats(),
             "index": self.index.stats(),
             "projection": self.projection.stats(),
         }
@@ -310,6 +347,8 @@ class Engine:
     def close(self) -> None:
         if self._closed or self._pid != os.getpid():
             return
+        if "queue" in self.parts:
+            self.parts["queue"].close()  # waits for the writes that are under way
         with self.lock:
             self._closed = True
         for name in ("projection", "embedder"):
@@ -321,6 +360,27 @@ class Engine:
     def _remove_temporary(self) -> None:
         if self._temporary:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _folder(path: object) -> Path:
+    """
+    Raises:
+        StorePathError: not a path that can name a folder.
+    """
+    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
+        raise StorePathError(f"the path of a store is a string or a Path, not {shorten(path)}")
+    text = os.fspath(path)
+    if not text.strip() or "\0" in text or not _encodable(text):
+        raise StorePathError(f"{text!r} cannot name a folder; give the path of one")
+    return Path(text).expanduser()
+
+
+def _encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Model:
@@ -348,6 +408,12 @@ class _Model:
     def load(self) -> Embedder:
         """The embedder; its weights are still read on first use."""
         return self._load()
+
+
+def _usable_cores() -> int:
+    """As many as ``EmbeddingConfig.sessions`` counts."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(usable or 1, 8)
 
 
 def _local_embedder(spec: Spec, config: Config) -> Embedder:
@@ -411,6 +477,7 @@ def migrate(path: str | os.PathLike[str], *, config: Config | None = None) -> di
 
 
 def _existing(path: str | os.PathLike[str], config: Config) -> Store:
-    if not Store.exists(path):
-        raise StorePathError(f"there is no store in {os.fspath(path)!r}; check the path")
-    return Store(path, config.store)
+    folder = _folder(path)
+    if not Store.exists(folder):
+        raise StorePathError(f"there is no store in {str(folder)!r}; check the path")
+    return Store(folder, config.store)

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from agentmem.config import Config
 from agentmem.engine import Engine
-from agentmem.errors import ConfigError, InvalidInputError, ScopeError, UnsupportedError
-from agentmem.inputs import check_count, check_label, require_scope, resolve_scope, shorten
+from agentmem.errors import (
+    ConfigError,
+    InvalidInputError,
+    LimitError,
+    ScopeError,
+    UnsupportedError,
+)
+from agentmem.inputs import (
+    check_count,
+    check_flag,
+    check_label,
+    require_scope,
+    resolve_scope,
+    shorten,
+)
 from agentmem.types import Scope, SearchMode
 
 if TYPE_CHECKING:
     from agentmem.ports import Progress
     from agentmem.times import TimeLike
+    from agentmem.write.jobs import Job
 
 __all__ = ["Memory"]
 
+#: Told apart from None, so that ``purge(found.get("id"))`` cannot mean everything.
+_ABSENT: Any = object()
 _PATH_SETTINGS = ("path", "embedder", "user_id", "agent_id", "run_id", "org_id")
 
 
@@ -60,6 +77,8 @@ class Memory:
         if config is None:
             config = Config()
         elif not isinstance(config, Config):
+            if not isinstance(config, Mapping):
+                raise ConfigError(f"config must be a Config or a dictionary, not {shorten(config)}")
             config = Config.from_dict(dict(config))
         self._limits = config.limits
         self._scope = resolve_scope(
@@ -193,14 +212,12 @@ class Memory:
         Raises:
             As ``add``; ConflictError: an ``id`` that another memory has.
         """
-        if infer not in (None, True, False):
-            raise InvalidInputError(f"infer must be True, False or None, not {shorten(infer)}")
-        if infer:
+        if infer is not None and check_flag(infer, "infer"):
             raise UnsupportedError(
                 "infer=True needs a language model, and none can be configured in this version;"
                 " pass infer=False (or leave it out) to store the texts verbatim"
             )
-        results = self._engine.add(
+        job = self._engine.adding(
             items,
             {
                 "actor_id": actor_id,
@@ -214,9 +231,9 @@ class Memory:
             },
             vectors,
             scope=self._resolve(user_id, agent_id, run_id, org_id),
-            dedupe=dedupe,
+            dedupe=check_flag(dedupe, "dedupe"),
         )
-        return {"results": results}
+        return self._write(job)
 
     def update(
         self,
@@ -266,7 +283,7 @@ class Memory:
     ) -> dict[str, list[dict[str, Any]]]:
         """``update`` for many, as dictionaries with ``id`` and its other arguments: all or none."""
         actor = check_label(actor_id, self._limits, "actor_id")
-        return {"results": self._engine.update(items, actor_id=actor)}
+        return self._write(self._engine.updating(items, actor_id=actor))
 
     def delete(self, id: str, *, actor_id: str | None = None) -> dict[str, list[dict[str, Any]]]:
         """Remove a memory; its history stays (``purge`` erases that too).
@@ -284,7 +301,7 @@ class Memory:
     ) -> dict[str, list[dict[str, Any]]]:
         """``delete`` for many: all or none."""
         actor = check_label(actor_id, self._limits, "actor_id")
-        return {"results": self._engine.delete(_id_list(ids), actor_id=actor)}
+        return self._write(self._engine.deleting(self._id_list(ids), actor_id=actor))
 
     def delete_all(
         self,
@@ -307,7 +324,7 @@ class Memory:
 
     def purge(
         self,
-        id: str | None = None,
+        id: str = _ABSENT,
         *,
         user_id: str | None = None,
         agent_id: str | None = None,
@@ -322,7 +339,7 @@ class Memory:
             ScopeError: neither an id nor a scope, or both.
         """
         given = {"user_id": user_id, "agent_id": agent_id, "run_id": run_id, "org_id": org_id}
-        if id is not None:
+        if id is not _ABSENT:
             if any(value is not None for value in given.values()):
                 raise ScopeError("purge takes an id or a scope, not both")
             return {"purged": self._engine.purge_ids([id])}
@@ -416,28 +433,30 @@ class Memory:
         scope = self._reading_scope(user_id, agent_id, run_id, org_id, unscoped)
         check_count(top_k, self._limits.max_top_k, "top_k", "max_top_k")
         return self._engine.search(
-            queries,
+            queries if isinstance(queries, str) else list(queries),
             scope=scope,
             given=filters,
             top_k=top_k,
             threshold=threshold,
             mode=mode,
-            explain=explain,
+            explain=check_flag(explain, "explain"),
             vectors=vectors,
-            show_expired=show_expired,
+            show_expired=check_flag(show_expired, "show_expired"),
         )
 
     # -- reading --------------------------------------------------------------------------
 
     def get(self, id: str, *, show_expired: bool = False) -> dict[str, Any] | None:
         """The memory with this id (a search result without a score), or None."""
-        return self._engine.get([id], show_expired=show_expired)[0]
+        return self._engine.get([id], show_expired=check_flag(show_expired, "show_expired"))[0]
 
     def get_batch(
         self, ids: Iterable[str], *, show_expired: bool = False
     ) -> list[dict[str, Any] | None]:
         """``get`` for many, in the order of ``ids``."""
-        return self._engine.get(_id_list(ids), show_expired=show_expired)
+        return self._engine.get(
+            self._id_list(ids), show_expired=check_flag(show_expired, "show_expired")
+        )
 
     def get_all(
         self,
@@ -467,7 +486,12 @@ class Memory:
         scope = self._reading_scope(user_id, agent_id, run_id, org_id, unscoped)
         check_count(limit, self._limits.max_page, "limit", "max_page")
         results, following = self._engine.page(
-            scope, filters, order=order, limit=limit, cursor=cursor, show_expired=show_expired
+            scope,
+            filters,
+            order=order,
+            limit=limit,
+            cursor=cursor,
+            show_expired=check_flag(show_expired, "show_expired"),
         )
         return {"results": results, "next_cursor": following}
 
@@ -484,7 +508,9 @@ class Memory:
     ) -> int:
         """How many memories a scope holds that satisfy ``filters``."""
         scope = self._reading_scope(user_id, agent_id, run_id, org_id, unscoped)
-        return self._engine.count(scope, filters, show_expired=show_expired)
+        return self._engine.count(
+            scope, filters, show_expired=check_flag(show_expired, "show_expired")
+        )
 
     def history(self, id: str) -> list[dict[str, Any]]:
         """What happened to a memory, oldest first, also after its deletion.
@@ -514,7 +540,7 @@ class Memory:
         Returns:
             ``{"ok": bool, "problems": [str], "repaired": [str]}``
         """
-        return self._engine.check(repair=repair, progress=progress)
+        return self._engine.check(repair=check_flag(repair, "repair"), progress=progress)
 
     def stats(self) -> dict[str, Any]:
         """Sizes and counters of the store, the index, the projection and the embedder."""
@@ -538,6 +564,19 @@ class Memory:
     def __repr__(self) -> str:
         return f"Memory({str(self._engine.path)!r}, embedder={self._engine.embedder_name!r})"
 
+    def _write(self, job: Job) -> dict[str, list[dict[str, Any]]]:
+        """Do what ``add_batch``, ``update_batch`` and ``delete_batch`` have checked."""
+        return self._engine.write(job)
+
+    def _id_list(self, ids: Iterable[str]) -> list[str]:
+        if isinstance(ids, str | bytes | Mapping) or not isinstance(ids, Iterable):
+            raise InvalidInputError(f"ids must be a list of ids, not {shorten(ids)}")
+        most = self._limits.max_batch
+        found = list(islice(ids, most + 1))  # an endless iterator is not followed further
+        if len(found) > most:
+            raise LimitError(f"there are more ids than limits.max_batch = {most:,}; split them")
+        return found
+
     # -- scopes ---------------------------------------------------------------------------
 
     def _resolve(self, user_id: object, agent_id: object, run_id: object, org_id: object) -> Scope:
@@ -547,16 +586,10 @@ class Memory:
     def _reading_scope(
         self, user_id: object, agent_id: object, run_id: object, org_id: object, unscoped: bool
     ) -> Scope:
-        if not unscoped:
+        if not check_flag(unscoped, "unscoped"):
             scope = self._resolve(user_id, agent_id, run_id, org_id)
             require_scope(scope)
             return scope
         if any(value is not None for value in (user_id, agent_id, run_id, org_id)):
             raise ScopeError("unscoped=True reads across all scopes; leave the scope ids out")
         return Scope()
-
-
-def _id_list(ids: Iterable[str]) -> list[str]:
-    if isinstance(ids, str | bytes | Mapping) or not isinstance(ids, Iterable):
-        raise InvalidInputError(f"ids must be a list of ids, not {shorten(ids)}")
-    return list(ids)

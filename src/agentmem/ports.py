@@ -196,6 +196,11 @@ class WriteTransaction(Protocol):
         """The commit time in microseconds; never earlier than any event in the log."""
         ...
 
+    @property
+    def committed(self) -> bool:
+        """Whether it is in the store for good; also tells when leaving was interrupted."""
+        ...
+
     def savepoint(self) -> AbstractContextManager[None]:
         """Rolls back to here on an exception, and lets it through."""
         ...
@@ -333,13 +338,13 @@ class HotIndex(Protocol):
         threshold: float | None,
         explain: bool,
         private: bool = False,
+        cues: Sequence[Cues] | None = None,
+        at: int | None = None,
     ) -> list[list[Hit]]:
         """The best memories per query, best first, ties by smaller key.
 
         ``vectors`` is ``(q, dim)`` normalised (None in keyword mode), ``terms`` has q texts (None
         in dense mode), ``now`` hides what expired by then (None shows it), ``scope`` must match
-        cues: Sequence[Cues] | None = None,
-        at: int | None = None,
         in all its given fields, ``allowed`` are ascending keys that a filter left over (None:
         all).  ``cues`` are one per query, for hybrid mode; ``at`` is the time, in microseconds,
         from which recency counts (None: now).

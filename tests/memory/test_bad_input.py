@@ -119,6 +119,37 @@ BAD_ADDS: dict[str, tuple[Callable[[Memory], object], type[Exception], str]] = {
     "importance": (lambda m: m.add("x", user_id="u", importance=2), InvalidInputError, "0 to 1"),
     "timestamp": (lambda m: m.add("x", user_id="u", timestamp="soon"), InvalidInputError, "soon"),
     "far timestamp": (lambda m: m.add("x", user_id="u", timestamp=1e15), InvalidInputError, "year"),
+    "early timestamp": (
+        lambda m: m.add("x", user_id="u", timestamp="0001-01-01T00:00:00+14:00"),
+        InvalidInputError,
+        "year",
+    ),
+    "late expiration": (
+        lambda m: m.add("x", user_id="u", expiration_date="9999-12-31T23:59:59-14:00"),
+        InvalidInputError,
+        "year",
+    ),
+    "huge timestamp": (
+        lambda m: m.add("x", user_id="u", timestamp=10**5000),
+        InvalidInputError,
+        "",
+    ),
+    "huge integer": (
+        lambda m: m.add("x", user_id="u", metadata={"n": 10**5000}),
+        InvalidInputError,
+        "64 bits",
+    ),
+    "huge level": (lambda m: m.add("x", user_id="u", level=2**70), InvalidInputError, "64 bits"),
+    "a word for a flag": (
+        lambda m: m.add_batch(["x"], user_id="u", dedupe="no"),
+        InvalidInputError,
+        "dedupe",
+    ),
+    "an endless batch": (
+        lambda m: m.add_batch(iter(lambda: "x", None), user_id="u"),
+        LimitError,
+        "max_batch",
+    ),
     "metadata not a dict": (
         lambda m: m.add("x", user_id="u", metadata=[1]),
         InvalidInputError,
@@ -171,6 +202,20 @@ BAD_CALLS: dict[str, tuple[Callable[[Memory], object], type[Exception], str]] = 
         ScopeError,
         "unscoped",
     ),
+    "purge of None": (lambda m: m.purge(None, user_id="u"), ScopeError, "not both"),
+    "purge of a lost id": (lambda m: m.purge({}.get("id")), InvalidInputError, "None"),
+    "a word for unscoped": (
+        lambda m: m.search("x", unscoped="no"),
+        InvalidInputError,
+        "True or False",
+    ),
+    "a word for explain": (
+        lambda m: m.search("x", user_id="u", explain="no"),
+        InvalidInputError,
+        "explain",
+    ),
+    "endless ids": (lambda m: m.get_batch(iter(lambda: MISSING, 0)), LimitError, "max_batch"),
+    "huge top_k": (lambda m: m.search("x", user_id="u", top_k=10**5000), LimitError, "max_top_k"),
     "empty query": (lambda m: m.search("", user_id="u"), InvalidInputError, "the query is"),
     "surrogate query": (lambda m: m.search("\udfff", user_id="u"), InvalidInputError, "surrogate"),
     "mode": (lambda m: m.search("x", user_id="u", mode="fuzzy"), InvalidInputError, "fuzzy"),
@@ -268,6 +313,17 @@ def test_a_path_that_is_a_file(tmp_path: Path) -> None:
     with pytest.raises(StorePathError, match=r"notes\.txt"):
         Memory(file, embedder="static")
     assert file.read_text() == "not a store"
+
+
+@pytest.mark.parametrize("path", ["", " ", "a\0b", "\ud800", None, 7, b"bytes"])
+def test_a_path_that_names_nothing(path: object) -> None:
+    with pytest.raises(StorePathError, match="path"):
+        Memory(path, embedder="static")
+
+
+def test_a_config_of_another_type(path: Path) -> None:
+    with pytest.raises(ConfigError, match="dictionary"):
+        Memory(path, config=3)
 
 
 def test_a_store_of_another_model(path: Path) -> None:

@@ -10,7 +10,8 @@ anything heavy nor reads a file; ``load`` is called once, by whoever embeds firs
 
 Inside, text flows through the files in this order: ``local`` (checks, duplicates, lazy loading),
 ``text`` (token ids), then either ``onnx`` (``work`` cuts batches, ``slots`` bounds how many run)
-or ``static`` (one pass over a table).  ``custom`` stands alone.
+or ``static`` (one pass over a table).  ``custom`` stands alone.  ``caching`` stands before any of
+them.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from agentmem.config import EmbeddingConfig
+    from agentmem.embed.caching import CachingEmbedder
     from agentmem.embed.custom import CallableEmbedder
     from agentmem.embed.local import LocalEmbedder
+    from agentmem.ports import Embedder
     from agentmem.types import ModelFiles
 
-__all__ = ["Described", "create", "wrap"]
+__all__ = ["Described", "create", "remember", "wrap"]
 
 
 class Described(Protocol):
@@ -51,6 +54,13 @@ def create(
     from agentmem.embed.local import LocalEmbedder
 
     return LocalEmbedder(described, load, config)
+
+
+def remember(embedder: Embedder, config: EmbeddingConfig) -> CachingEmbedder:
+    """The embedder behind a memory of what it embedded before."""
+    from agentmem.embed.caching import CachingEmbedder
+
+    return CachingEmbedder(embedder, config)
 
 
 def wrap(user: Any) -> CallableEmbedder:

@@ -187,8 +187,13 @@ class Store:
             if counts:
                 write_counts(writer, counts)
             writer.execute("COMMIT")
-        except BaseException:
-            self._access.give_back(counts)
+            transaction.committed = True
+        except BaseException as error:
+            # An interrupt may arrive when SQLite has committed and Python not yet noticed.
+            failed = isinstance(error, Exception) or isinstance(error.__context__, apsw.Error)
+            transaction.committed = not failed and not writer.in_transaction
+            if not transaction.committed:
+                self._access.give_back(counts)
             raise
         self._checkpoints.after_commit(writer)
 

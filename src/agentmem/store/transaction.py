@@ -84,6 +84,7 @@ class WriteTransaction:
         last: int | None = connection.value("SELECT at FROM events WHERE seq = ?", (state.seq,))
         self._now = max(now_micros(), last or 0)
         self._view: Snapshot | None = None
+        self.committed = False  # true from the moment that SQLite has committed
 
     @property
     def view(self) -> Snapshot:

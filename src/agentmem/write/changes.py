@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from agentmem._native.hashing import hash_texts
 from agentmem._native.vectors import normalize
-from agentmem.errors import InvalidInputError, LimitError
+from agentmem.errors import InvalidInputError
 from agentmem.ids import id_from_str
 from agentmem.inputs import check_text, check_vector, shorten
+from agentmem.write.drafts import bounded
 from agentmem.write.fields import FIELD_NAMES, Fields
 
 if TYPE_CHECKING:
@@ -66,12 +67,7 @@ def read_edits(items: Iterable[object], *, limits: Limits, dim: int) -> list[Edi
         raise InvalidInputError(
             f"items must be a list of dictionaries with an id, not {shorten(items)}"
         )
-    rows = list(items)
-    if len(rows) > limits.max_batch:
-        raise LimitError(
-            f"{len(rows):,} items are more than limits.max_batch = {limits.max_batch:,}; split"
-            " the batch"
-        )
+    rows = bounded(items, limits)
     fields = Fields(limits)
     edits = []
     seen: set[bytes] = set()

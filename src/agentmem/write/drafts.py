@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agentmem._native.hashing import hash_texts
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from agentmem.config import Limits
 
-__all__ = ["ITEM_KEYS", "Drafts", "items_of_messages", "read_items"]
+__all__ = ["ITEM_KEYS", "Drafts", "bounded", "items_of_messages", "join_drafts", "read_items"]
 
 #: Every key an item of ``add_batch`` may have.
 ITEM_KEYS = ("content", "id", *SCOPE_FIELDS, *FIELD_NAMES, "vector")
@@ -48,6 +49,17 @@ class Drafts:
     memories: list[NewMemory]
     vectors: list[NDArray[np.float32] | None]
     chosen: list[bool]
+
+
+def join_drafts(parts: Sequence[Drafts]) -> Drafts:
+    """The drafts of several callers, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Drafts(
+        [memory for part in parts for memory in part.memories],
+        [vector for part in parts for vector in part.vectors],
+        [chosen for part in parts for chosen in part.chosen],
+    )
 
 
 def items_of_messages(messages: object) -> list[dict[str, Any]]:
@@ -114,12 +126,7 @@ def read_items(
             "items must be a list of strings or dictionaries, not"
             f" {type(items).__name__} {shorten(items)}"
         )
-    rows = items if isinstance(items, list) else list(items)
-    if len(rows) > limits.max_batch:
-        raise LimitError(
-            f"{len(rows):,} items are more than limits.max_batch = {limits.max_batch:,}; split"
-            " the batch"
-        )
+    rows = bounded(items, limits)
     reader = _Reader(defaults, scope, limits, dim)
     texts = [reader.text(item, f"items[{i}]") for i, item in enumerate(rows)]
     digests = hash_texts(texts)
@@ -139,6 +146,22 @@ def read_items(
     if vectors is not None:
         _take_vectors(drafts, vectors, dim)
     return drafts
+
+
+def bounded(items: Iterable[object], limits: Limits) -> list[object]:
+    """The items as a list; of an iterator, no more than one beyond the limit is taken.
+
+    Raises:
+        LimitError: more than ``limits.max_batch``.
+    """
+    most = limits.max_batch
+    rows = items if isinstance(items, list) else list(islice(items, most + 1))
+    if len(rows) > most:
+        raise LimitError(
+            f"the batch has more items than limits.max_batch = {most:,}; split it, or raise the"
+            " limit in the config"
+        )
+    return rows
 
 
 class _Reader:
