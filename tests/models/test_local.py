@@ -55,6 +55,26 @@ def test_its_own_settings_decide(make_bert: Callable[..., Path], load: Callable[
     assert (load(cls).embed(TEXTS[1:]) * load(mean).embed(TEXTS[1:])).sum(axis=1).max() < 0.999
 
 
+@pytest.mark.usefixtures("cache")
+def test_a_model_that_loses_too_much_is_refused(
+    make_bert: Callable[..., Path], load: Callable[..., Any]
+) -> None:
+    """One channel of the attention's output in units so small that its numbers are huge."""
+    folder = make_bert()
+    path = folder / "model.safetensors"
+    weights = load_file(str(path))
+    for layer in range(2):
+        name = f"encoder.layer.{layer}.attention"
+        weights[f"{name}.self.value.weight"][5] *= 1e5
+        weights[f"{name}.self.value.bias"][5] *= 1e5
+        weights[f"{name}.output.dense.weight"][:, 5] /= 1e5
+    path.unlink()
+    save_file(weights, str(path))
+    with pytest.raises(UnsupportedError, match=r"mean cosine 0\.\d+.*tiny@fp32"):
+        provision(str(folder))
+    assert np.isfinite(load(provision(f"{folder}@fp32")).embed(TEXTS)).all()
+
+
 def test_the_id_follows_the_files(make_bert: Callable[..., Path]) -> None:
     first = resolve(str(make_bert("one")))
     again = resolve(str(make_bert("two")))

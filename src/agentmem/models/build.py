@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from agentmem.errors import UnsupportedError
 from agentmem.models import manifest
-from agentmem.models.registry import ONNX, TOKENIZER, WEIGHTS, Spec, data_bytes
+from agentmem.models.registry import ONNX, SINGLE, TOKENIZER, WEIGHTS, Spec, data_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,17 +50,32 @@ def _transformer(spec: Spec, source: Path, dest: Path, report: Report) -> None:
     arch = spec.architecture
     weights = load_weights(source / WEIGHTS, arch)
     if spec.recipe == "fp32":
-        model = graph.build(arch, weights, graph.Products())
+        model = _serialised(graph.build(arch, weights, graph.Products()))
     else:
         sites = _sites(spec, source, weights, report)
         widths = {n: arch.intermediate if n.endswith(".active") else arch.hidden for n in sites}
-        model = graph.build(
-            arch,
-            weights,
-            quantize.IntegerProducts(sites),
-            balances=quantize.balances_of(sites, widths),
+        balances = quantize.balances_of(sites, widths)
+        products = quantize.IntegerProducts(sites)
+        model = _serialised(graph.build(arch, weights, products, balances=balances))
+        if spec.source is None:
+            exact = _serialised(graph.build(arch, weights, graph.Products()))
+            _refuse_loss(spec, exact, model, source / TOKENIZER)
+    (dest / ONNX).write_bytes(model)
+
+
+def _serialised(model: Any) -> bytes:
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _refuse_loss(spec: Spec, exact: bytes, quantised: bytes, tokenizer: Path) -> None:
+    from agentmem.models.fidelity import LEAST, mean_cosine
+
+    cosine = mean_cosine(exact, quantised, tokenizer, spec.max_length, spec.pooling)
+    if not cosine >= LEAST:
+        raise UnsupportedError(
+            f"{spec.name} loses too much in 8 bits (mean cosine {cosine:.3f}, at least {LEAST} "
+            f"is asked for); use it in single precision, as {spec.name}{SINGLE}"
         )
-    (dest / ONNX).write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _sites(

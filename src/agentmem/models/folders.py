@@ -67,6 +67,7 @@ def atomic_folder(dest: Path) -> Iterator[Path]:
         raise ModelError(f"{dest.parent} cannot be written: {e.strerror or e}") from e
     try:
         yield partial
+        _sync(partial)
         if dest.exists():
             old = dest.parent / f"{prefix}{uuid.uuid4().hex}"
             os.replace(dest, old)
@@ -78,3 +79,12 @@ def atomic_folder(dest: Path) -> Iterator[Path]:
         raise ModelError(f"{dest} cannot be written: {e.strerror or e}") from e
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Puts the folder's files on the disk, so that a power cut cannot leave a finished name
+    over empty files."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
