@@ -420,8 +420,7 @@ def _local_embedder(spec: Spec, config: Config) -> Embedder:
     from agentmem.embed import create
     from agentmem.models import provision
 
-    name = str(spec.folder) if spec.folder else spec.name
-    return create(spec, lambda: provision(name), config.embedding)
+    return create(spec, lambda: provision(spec.name), config.embedding)
 
 
 def reembed(
