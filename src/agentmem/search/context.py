@@ -1,0 +1,261 @@
+"""Memories packed into a token budget, as text for a prompt.
+
+What was found best goes in first, near-duplicates of what is in already stay out, and memories
+that followed one another in their run are joined into passages.  The budget holds for the text
+as a whole, headings and all: it is counted once more when it is made.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+from typing import TYPE_CHECKING, Literal
+
+from agentmem.errors import InvalidInputError
+from agentmem.ids import id_to_str
+from agentmem.times import from_micros
+
+if TYPE_CHECKING:
+    from agentmem.ports import Snapshot
+    from agentmem.types import Hit, Record
+
+__all__ = ["Context", "CountTokens", "Order", "Template", "around", "pack"]
+
+Order = Literal["time", "relevance"]
+
+#: How many tokens each of some texts has.
+CountTokens = Callable[[Sequence[str]], list[int]]
+
+_WORD = re.compile(r"\w+")
+_FIELDS = {"date", "time", "run", "speaker", "text", "id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """How passages look.  ``head`` may name ``{date}``, ``{time}``, ``{run}``; ``line`` also
+    ``{speaker}`` (``"Ann: "``, empty where unknown or where the text begins with it),
+    ``{text}`` and ``{id}``.  An empty head is left out with its line.
+
+    Raises:
+        InvalidInputError: another field, or braces that do not match.
+    """
+
+    head: str = "[{date}]"
+    line: str = "{speaker}{text}"
+    separator: str = "\n\n"  # between passages
+
+    def __post_init__(self) -> None:
+        for name, text, known in (
+            ("head", self.head, _FIELDS - {"speaker", "text", "id"}),
+            ("line", self.line, _FIELDS),
+        ):
+            try:
+                used = {field for _, field, _, _ in Formatter().parse(text) if field is not None}
+            except ValueError as error:
+                raise InvalidInputError(f"template {name} {text!r}: {error}") from None
+            if used - known:
+                raise InvalidInputError(
+                    f"template {name} {text!r} names {sorted(used - known)};"
+                    f" known are {', '.join(sorted(known))}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What goes into a prompt."""
+
+    text: str
+    ids: list[str]  # of the memories in it, in the order of the text
+    tokens: int  # of the text, never more than the budget
+    left_out: int  # hits that did not fit
+    duplicates: int  # hits that would fit, and say what is in already
+
+
+def pack(
+    ranked: Sequence[tuple[Record, Hit]],
+    count: CountTokens,
+    max_tokens: int,
+    *,
+    beside: Mapping[int, Sequence[Record]] | None = None,
+    order: Order = "time",
+    similar: float = 0.9,
+    template: Template | None = None,
+) -> Context:
+    """The best of ``ranked`` (best first) that fit into ``max_tokens``.
+
+    A memory that does not fit is passed over, and a shorter one after it may still go in.
+
+    Args:
+        count: any tokenizer's; the text never has more than ``max_tokens`` by it.
+        beside: by key of a hit, memories that stood beside it; they go in after it, while they
+            fit (see ``around``).
+        order: passages by when they happened, or by their best hit.
+        similar: from this share of common words on (Jaccard index of the sets) two texts say the
+            same; above 1 keeps everything but exact repetitions.
+
+    Raises:
+        InvalidInputError: a budget below 1, an unknown order.
+    """
+    if max_tokens < 1:
+        raise InvalidInputError(f"max_tokens must be at least 1, not {max_tokens!r}")
+    if order not in ("time", "relevance"):
+        raise InvalidInputError(f"order {order!r} is neither 'time' nor 'relevance'")
+    template = template or Template()
+    wanted = list(_in_turn(ranked, beside or {}))
+    chosen, duplicates = _fitting(wanted, count, max_tokens, template, similar)
+    text = _text(chosen, order, template)
+    tokens = _tokens(text, count)
+    # Tokens of parts need not add up to those of the whole; the least wanted goes first.
+    while tokens > max_tokens and chosen:
+        chosen = chosen[:-1]
+        text = _text(chosen, order, template)
+        tokens = _tokens(text, count)
+    placed = [record for passage in _passages(chosen, order) for record in passage]
+    inside = {record.key for record in chosen}
+    hits = {record.key for record, _ in ranked}
+    return Context(
+        text=text,
+        ids=[id_to_str(record.id) for record in placed],
+        tokens=tokens,
+        left_out=len(hits - inside) - len(hits & duplicates),
+        duplicates=len(hits & duplicates),
+    )
+
+
+def around(
+    snapshot: Snapshot, records: Sequence[Record], width: int, now: int | None = None
+) -> dict[int, list[Record]]:
+    """By key, the memories at most ``width`` places before or after each in its run, nearest
+    first; those that expired by ``now`` are left out.
+
+    Looks among the keys right beside each record's own.  Memories that were stored together are
+    there; where other writers came in between, fewer are found, never others.
+    """
+    keys = {r.key + step for r in records for step in range(-width, width + 1)}
+    found = snapshot.records(sorted(key for key in keys if key > 0))
+    beside: dict[int, list[Record]] = {}
+    for record in records:
+        near = [
+            other
+            for step in range(1, width + 1)
+            for key in (record.key - step, record.key + step)
+            if (other := found.get(key)) is not None
+            and other.scope == record.scope
+            and abs(other.position - record.position) <= width
+            and not (now is not None and other.expires_at is not None and other.expires_at <= now)
+        ]
+        beside[record.key] = near
+    return beside
+
+
+def _in_turn(
+    ranked: Sequence[tuple[Record, Hit]], beside: Mapping[int, Sequence[Record]]
+) -> Iterable[Record]:
+    """Every hit, each followed by what stood beside it; each memory once."""
+    seen: set[int] = set()
+    for hit, _ in ranked:
+        for record in (hit, *beside.get(hit.key, ())):
+            if record.key not in seen:
+                seen.add(record.key)
+                yield record
+
+
+def _alike(one: frozenset[str], other: frozenset[str]) -> float:
+    """Jaccard index; texts without words are alike only if equal, which their hashes tell."""
+    if not one or not other:
+        return 0.0
+    common = len(one & other)
+    return common / (len(one) + len(other) - common)
+
+
+def _fitting(
+    wanted: Sequence[Record],
+    count: CountTokens,
+    max_tokens: int,
+    template: Template,
+    similar: float,
+) -> tuple[list[Record], set[int]]:
+    """The records, in order, whose lines and headings fit together; and the keys of those that
+    would fit and only say again what is in already.
+
+    A heading counts with the first memory of each passage; joining two passages saves one.
+    """
+    if not wanted:
+        return [], set()
+    lines = count([_line(record, template) + "\n" for record in wanted])
+    heads = count([_head(record, template) + template.separator for record in wanted])
+    left = max_tokens
+    chosen: list[Record] = []
+    repeated: set[int] = set()
+    places: set[tuple[object, int]] = set()
+    said: list[tuple[bytes, frozenset[str]]] = []
+    for record, line, head in zip(wanted, lines, heads, strict=True):
+        joins = any((record.scope, record.position + step) in places for step in (-1, 1))
+        cost = line if joins else line + head
+        if cost > left:
+            continue
+        words = frozenset(_WORD.findall(record.content.casefold()))
+        if any(h == record.content_hash or _alike(words, w) >= similar for h, w in said):
+            repeated.add(record.key)
+            continue
+        left -= cost
+        chosen.append(record)
+        said.append((record.content_hash, words))
+        places.add((record.scope, record.position))
+    return chosen, repeated
+
+
+def _passages(chosen: Iterable[Record], order: Order) -> list[list[Record]]:
+    """Unbroken stretches of runs, in the order asked for."""
+    rank = {record.key: place for place, record in enumerate(chosen)}
+    passages: list[list[Record]] = []
+    for record in sorted(chosen, key=lambda r: (*_scope_order(r), r.position)):
+        last = passages[-1][-1] if passages else None
+        if last and last.scope == record.scope and last.position + 1 == record.position:
+            passages[-1].append(record)
+        else:
+            passages.append([record])
+    if order == "time":
+        return sorted(passages, key=lambda p: (p[0].event_at, *_scope_order(p[0]), p[0].position))
+    return sorted(passages, key=lambda p: min(rank[record.key] for record in p))
+
+
+def _scope_order(record: Record) -> tuple[str, ...]:
+    return tuple(value or "" for value in record.scope.as_tuple())
+
+
+def _text(chosen: Sequence[Record], order: Order, template: Template) -> str:
+    shown = []
+    for passage in _passages(chosen, order):
+        head = _head(passage[0], template)
+        lines = [_line(record, template) for record in passage]
+        shown.append("\n".join([head, *lines] if head else lines))
+    return template.separator.join(shown)
+
+
+def _head(record: Record, template: Template) -> str:
+    return template.head.format(**_when(record))
+
+
+def _line(record: Record, template: Template) -> str:
+    speaker = record.actor_id or record.role or ""
+    if speaker and record.content.startswith(f"{speaker}:"):
+        speaker = ""
+    return template.line.format(
+        **_when(record),
+        speaker=f"{speaker}: " if speaker else "",
+        text=record.content,
+        id=id_to_str(record.id),
+    )
+
+
+def _when(record: Record) -> dict[str, str]:
+    time = from_micros(record.event_at) or ""
+    run = record.scope.run_id or ""
+    return {"date": time[:10], "time": time[:16].replace("T", " "), "run": run}
+
+
+def _tokens(text: str, count: CountTokens) -> int:
+    return count([text])[0] if text else 0
