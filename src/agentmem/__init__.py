@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentmem.aio import AsyncMemory
     from agentmem.config import Config
     from agentmem.errors import (
         AgentMemError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentMemError",
+    "AsyncMemory",
     "ClosedError",
     "Config",
     "ConfigError",
@@ -70,7 +72,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = {"Memory": "agentmem.memory", "Config": "agentmem.config"}
+_HOMES = {"AsyncMemory": "agentmem.aio", "Memory": "agentmem.memory", "Config": "agentmem.config"}
 
 
 def __getattr__(name: str) -> object:

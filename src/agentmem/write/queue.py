@@ -227,18 +227,21 @@ class WriteQueue:
     # -- under the mutex ------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Admit and promote whom there is room for (invariant 1)."""
-        while self._line and len(self._inside) < self._calls:
-            first = self._line[0]
+        """Admit and promote whom there is room for (invariant 1), and finish with those whose
+        admission or promotion was interrupted half-way."""
+        line, inside = self._line, self._inside
+        while line and (len(inside) < self._calls or line[0] in inside):
+            first = line[0]
             first.wake()
-            self._inside.add(first)
-            self._line.popleft()
-        while self._waiting and len(self._leading) < self._most:
-            first = self._waiting[0]
+            inside.add(first)
+            line.popleft()
+        waiting, leading = self._waiting, self._leading
+        while waiting and (len(leading) < self._most or waiting[0] in leading):
+            first = waiting[0]
             first.promote()
-            self._leading.add(first)
+            leading.add(first)
             first.leader = first
-            self._waiting.popleft()
+            waiting.popleft()
 
     def _gather(self, group: list[Ticket]) -> None:
         """Take whoever waits, in order, up to the most rows of a group."""
