@@ -146,14 +146,23 @@ def test_every_public_call_and_argument_is_documented() -> None:
     assert missing == []
 
 
-def test_every_error_and_setting_is_documented() -> None:
+def test_every_error_is_documented() -> None:
     text = (ROOT / "docs" / "errors.md").read_text("utf-8")
     assert [name for name in errors.__all__ if f"`{name}`" not in text] == []
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    settings = Config()
-    names = [
-        f"{section}.{setting}"
-        for section in Config.__dataclass_fields__
-        for setting in getattr(settings, section).__dataclass_fields__
-    ]
-    assert [name for name in names if f"`{name}`" not in text] == []
+    rows = dict(re.findall(r"^\| `(\w+\.\w+)` \| ([^|]+) \|", text, flags=re.MULTILINE))
+    words = {"empty": "", "true": True, "false": False}
+    config = Config()
+    for section in Config.__dataclass_fields__:
+        settings = getattr(config, section)
+        for name in settings.__dataclass_fields__:
+            told = rows.pop(f"{section}.{name}", "not at all").replace(",", "").strip("`")
+            number, _, unit = told.partition(" ")
+            value = words.get(told, told)
+            if number.replace(".", "").isdigit():
+                value = float(number) * {"": 1, "MiB": 1 << 20, "GiB": 1 << 30}[unit]
+            assert value == getattr(settings, name), f"{section}.{name} is documented as {told}"
+    assert rows == {}, "settings that do not exist"
