@@ -8,7 +8,7 @@ as a whole, headings and all: it is counted once more when it is made.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Literal
@@ -27,6 +27,9 @@ Order = Literal["time", "relevance"]
 
 #: How many tokens each of some texts has.
 CountTokens = Callable[[Sequence[str]], list[int]]
+
+_COUNTED = 32  # memories whose tokens are counted in one call
+_PATIENCE = 16  # memories in a row that do not fit, after which the rest is not tried
 
 _WORD = re.compile(r"\w+")
 _FIELDS = {"date", "time", "run", "speaker", "text", "id"}
@@ -85,7 +88,7 @@ def pack(
 ) -> Context:
     """The best of ``ranked`` (best first) that fit into ``max_tokens``.
 
-    A memory that does not fit is passed over, and a shorter one after it may still go in.
+    A memory that does not fit is passed over, and a shorter one soon after it may still go in.
 
     Args:
         count: any tokenizer's; the text never has more than ``max_tokens`` by it.
@@ -182,20 +185,21 @@ def _fitting(
 
     A heading counts with the first memory of each passage; joining two passages saves one.
     """
-    if not wanted:
-        return [], set()
-    lines = count([_line(record, template) + "\n" for record in wanted])
-    heads = count([_head(record, template) + template.separator for record in wanted])
     left = max_tokens
     chosen: list[Record] = []
     repeated: set[int] = set()
     places: set[tuple[object, int]] = set()
     said: list[tuple[bytes, frozenset[str]]] = []
-    for record, line, head in zip(wanted, lines, heads, strict=True):
+    refused = 0
+    for record, line, head in _counted(wanted, count, template):
+        if refused >= _PATIENCE:
+            break
         joins = any((record.scope, record.position + step) in places for step in (-1, 1))
         cost = line if joins else line + head
         if cost > left:
+            refused += 1
             continue
+        refused = 0
         words = frozenset(_WORD.findall(record.content.casefold()))
         if any(h == record.content_hash or _alike(words, w) >= similar for h, w in said):
             repeated.add(record.key)
@@ -205,6 +209,22 @@ def _fitting(
         said.append((record.content_hash, words))
         places.add((record.scope, record.position))
     return chosen, repeated
+
+
+def _counted(
+    records: Sequence[Record], count: CountTokens, template: Template
+) -> Iterator[tuple[Record, int, int]]:
+    """Each record with the tokens of its line and of a heading before it; counted a few at a
+    time, since most of a long list is never reached."""
+    for start in range(0, len(records), _COUNTED):
+        part = records[start : start + _COUNTED]
+        heads = [_head(record, template) + template.separator for record in part]
+        distinct = list(dict.fromkeys(heads))  # mostly one a run
+        lines = [_line(record, template) + "\n" for record in part]
+        counts = count([*lines, *distinct])
+        head_cost = dict(zip(distinct, counts[len(lines) :], strict=True))
+        for record, line, head in zip(part, counts, heads, strict=False):
+            yield record, line, head_cost[head]
 
 
 def _passages(chosen: Iterable[Record], order: Order) -> list[list[Record]]:
