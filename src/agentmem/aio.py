@@ -128,6 +128,7 @@ class AsyncMemory:
 
     add = _writes(Memory.add)
     add_batch = _writes(Memory.add_batch)
+    add_arrow = _takes_long(Memory.add_arrow)
     update = _writes(Memory.update)
     update_batch = _writes(Memory.update_batch)
     delete = _writes(Memory.delete)

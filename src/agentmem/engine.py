@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from agentmem.errors import ClosedError, StorePathError
+from agentmem.errors import ClosedError, InvalidInputError, StorePathError
 from agentmem.index.recipe import RECIPE
 from agentmem.inputs import shorten
 from agentmem.store import Store, filters
@@ -193,6 +193,43 @@ class Engine:
         if job.rows:
             self.queue.run(job)
         return job.answer()
+
+    def add_arrow(
+        self,
+        source: object,
+        defaults: Mapping[str, Any],
+        *,
+        scope: Scope,
+        dedupe: bool,
+        chunk_rows: int,
+        progress: Progress | None,
+    ) -> dict[str, int]:
+        """Chunk by chunk what ``adding`` and ``write`` do."""
+        self.check_usable()
+        from agentmem.write.arrow import Source
+
+        key = defaults.get("idempotency_key")
+        shared = {name: value for name, value in defaults.items() if name != "idempotency_key"}
+        counts = {"rows": 0, "added": 0}
+        with closing(Source(source)) as stream:
+            for chunk in stream.chunks(chunk_rows):
+                if key is not None:
+                    for i, item in enumerate(chunk.items, chunk.first):
+                        if item.get("idempotency_key") is None:
+                            item["idempotency_key"] = f"{key}#{i}"
+                try:
+                    job = self.adding(
+                        chunk.items, shared, chunk.vectors, scope=scope, dedupe=dedupe
+                    )
+                except InvalidInputError as error:
+                    error.args = (f"rows from {chunk.first:,} on: {error}",)
+                    raise
+                answer = self.write(job)["results"]
+                counts["rows"] += len(answer)
+                counts["added"] += sum(result["event"] == "ADD" for result in answer)
+                if progress is not None:
+                    progress(counts["rows"], stream.total)
+        return counts
 
     def delete_all(self, scope: Scope, *, actor_id: str | None) -> int:
         where = self.where(scope, None, show_expired=True)

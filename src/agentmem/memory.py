@@ -235,6 +235,66 @@ class Memory:
         )
         return self._write(job)
 
+    def add_arrow(
+        self,
+        source: Any,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        org_id: str | None = None,
+        actor_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        memory_type: str | None = None,
+        level: str | int | None = None,
+        importance: float | None = None,
+        timestamp: TimeLike | None = None,
+        expiration_date: TimeLike | None = None,
+        idempotency_key: str | None = None,
+        dedupe: bool = False,
+        chunk_rows: int = 1000,
+        progress: Progress | None = None,
+    ) -> dict[str, int]:
+        """Store an Arrow table of any length, chunk by chunk, in the memory of one chunk.
+
+        Args:
+            source: a table, a record batch, a reader of them, anything with an Arrow stream, or
+                the path of a Parquet file or of an Arrow IPC file or stream.  Its columns are
+                keys of ``add_batch``'s items: ``content`` (the only one needed), ``id``, scope
+                ids, the other arguments given here, ``vector`` (lists of floats) and
+                ``metadata`` (a struct, a map, or JSON text).  A null is a value not given.
+            idempotency_key: of the whole table; row i that has none of its own gets
+                ``"{key}#{i}"``, so that a stream that broke off can be sent again.
+            dedupe: do not store a text that its exact scope already has.
+            chunk_rows: rows of one transaction.  Each chunk is stored as a whole or not at all;
+                an error leaves the chunks before it stored.
+            progress: called after each chunk with (rows done, rows in all or 0 if not known).
+
+        Returns:
+            ``{"rows", "added"}``: rows read, and how many of them were not there before.
+
+        Raises:
+            As ``add_batch``; InvalidInputError: an unknown column, or a file that is neither.
+        """
+        check_count(chunk_rows, self._limits.max_batch, "chunk_rows", "max_batch")
+        return self._engine.add_arrow(
+            source,
+            {
+                "actor_id": actor_id,
+                "metadata": metadata,
+                "memory_type": memory_type,
+                "level": level,
+                "importance": importance,
+                "timestamp": timestamp,
+                "expiration_date": expiration_date,
+                "idempotency_key": check_label(idempotency_key, self._limits, "idempotency_key"),
+            },
+            scope=self._resolve(user_id, agent_id, run_id, org_id),
+            dedupe=check_flag(dedupe, "dedupe"),
+            chunk_rows=chunk_rows,
+            progress=progress,
+        )
+
     def update(
         self,
         id: str,

@@ -1,0 +1,212 @@
+"""Arrow tables of any length as chunks of ``add_batch`` items, in the memory of one chunk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from agentmem.errors import InvalidInputError, VectorError
+from agentmem.inputs import shorten
+from agentmem.write.drafts import ITEM_KEYS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Chunk", "Source"]
+
+_TIMES = ("timestamp", "expiration_date")
+_FILES = "a Parquet file or an Arrow IPC file or stream"
+
+
+@dataclass(slots=True)
+class Chunk:
+    """``items`` for ``add_batch`` and the vectors ``(n, dim)`` beside them, if there are any."""
+
+    first: int  # number of its first row
+    items: list[dict[str, Any]]
+    vectors: NDArray[np.floating[Any]] | None
+
+
+class Source:
+    """What can be streamed: a table, batch or reader, anything that offers an Arrow stream
+    (``__arrow_c_stream__``), or the path of a file.
+
+    ``total`` is the number of rows, 0 where it is not known beforehand.
+    """
+
+    def __init__(self, given: object) -> None:
+        """
+        Raises:
+            InvalidInputError: it cannot be read, or has a column that a memory has not.
+        """
+        self.total = 0
+        self._opened: list[Any] = []
+        try:
+            self._schema, self._batches = self._open(given)
+            self._check_columns()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for one in reversed(self._opened):
+            one.close()
+
+    def _open(self, given: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        if isinstance(given, pa.RecordBatch):
+            given = pa.Table.from_batches([given])
+        if isinstance(given, pa.Table):
+            self.total = given.num_rows
+            return given.schema, iter(given.to_batches())
+        if isinstance(given, str | os.PathLike):
+            return self._open_file(Path(given))
+        if not isinstance(given, pa.RecordBatchReader):
+            if not hasattr(given, "__arrow_c_stream__"):
+                raise InvalidInputError(
+                    "add_arrow takes an Arrow table, a record batch, a reader of them, or the path"
+                    f" of {_FILES}, not {type(given).__name__} {shorten(given)}"
+                )
+            given = pa.RecordBatchReader.from_stream(given)
+        return given.schema, iter(given)
+
+    def _open_file(self, path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        try:
+            with path.open("rb") as file:
+                magic = file.read(6)
+            if magic[:4] == b"PAR1":
+                from pyarrow import parquet
+
+                file = parquet.ParquetFile(path)
+                self._opened.append(file)
+                self.total = file.metadata.num_rows
+                return file.schema_arrow, file.iter_batches(batch_size=8192)
+            mapped = pa.memory_map(str(path))
+            self._opened.append(mapped)
+            if magic == b"ARROW1":
+                reader = pa.ipc.open_file(mapped)
+                numbers = range(reader.num_record_batches)
+                return reader.schema, (reader.get_batch(i) for i in numbers)
+            stream = pa.ipc.open_stream(mapped)
+            return stream.schema, iter(stream)
+        except (OSError, pa.ArrowException) as error:
+            raise InvalidInputError(f"{str(path)!r} cannot be read as {_FILES}: {error}") from error
+
+    def _check_columns(self) -> None:
+        names = self._schema.names
+        if len(set(names)) != len(names):
+            raise InvalidInputError(f"the table has two columns of one name: {names}")
+        unknown = [name for name in names if name not in ITEM_KEYS]
+        if unknown:
+            raise InvalidInputError(
+                f"the table has the unknown column {unknown[0]!r}; known columns are"
+                f" {', '.join(ITEM_KEYS)}; put others into metadata"
+            )
+        if "content" not in names:
+            raise InvalidInputError(f"the table has no column 'content', only {names}")
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """Chunks of ``rows`` rows, the last one shorter, whatever the batches are."""
+        first = 0
+        for table in self._tables(rows):
+            yield Chunk(first, _items(table, first), _vectors(table, first))
+            first += table.num_rows
+
+    def _tables(self, rows: int) -> Iterator[pa.Table]:
+        held: list[pa.RecordBatch] = []
+        count = 0
+        for batch in self._read():
+            start = 0
+            while start < batch.num_rows:
+                part = batch.slice(start, rows - count)
+                held.append(part)
+                start += part.num_rows
+                count += part.num_rows
+                if count == rows:
+                    yield pa.Table.from_batches(held, self._schema)
+                    held, count = [], 0
+        if held:
+            yield pa.Table.from_batches(held, self._schema)
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._batches
+        except (OSError, pa.ArrowException) as error:
+            raise InvalidInputError(f"the Arrow data cannot be read on: {error}") from error
+
+
+def _items(table: pa.Table, first: int) -> list[dict[str, Any]]:
+    """One dictionary per row; a null is a value that is not given."""
+    names = [name for name in table.column_names if name != "vector"]
+    columns = [_values(table.column(name), name, first) for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pa.ChunkedArray, name: str, first: int) -> list[Any]:
+    kind = column.type
+    if name in _TIMES and (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        zone = kind.tz if pa.types.is_timestamp(kind) else None
+        values: list[Any] = column.cast(pa.timestamp("us", zone), safe=False).to_pylist()
+        return values
+    values = column.to_pylist()
+    if name == "metadata":
+        return [
+            None if value is None else _metadata(value, kind, row)
+            for row, value in enumerate(values, first)
+        ]
+    if name == "id" and not pa.types.is_string(kind):
+        return [value.hex() if isinstance(value, bytes) else value for value in values]
+    return values
+
+
+def _metadata(value: Any, kind: pa.DataType, row: int) -> Any:
+    """A dictionary from a struct (without its nulls), a map, or JSON text."""
+    if pa.types.is_struct(kind):
+        return {name: inner for name, inner in value.items() if inner is not None}
+    if pa.types.is_map(kind):
+        return dict(value)
+    if not isinstance(value, str):
+        raise InvalidInputError(
+            f"row {row:,}: metadata is a {kind}; give a struct, a map, or JSON text"
+        )
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"row {row:,}: metadata {shorten(value)} is not JSON: {error}"
+        ) from None
+
+
+def _vectors(table: pa.Table, first: int) -> NDArray[np.floating[Any]] | None:
+    """The column ``vector`` as one array ``(n, dim)``; copied only if it lies in pieces."""
+    if "vector" not in table.column_names:
+        return None
+    column = table.column("vector").combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks)
+    kind = column.type
+    if not (
+        pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    ) or not pa.types.is_floating(kind.value_type):
+        raise VectorError(
+            f"the column vector is {kind}; it must be a list of float16, float32 or float64"
+        )
+    if column.null_count:
+        row = first + column.is_null().to_pylist().index(True)
+        raise VectorError(
+            f"row {row:,} has no vector, and others have; a table has one for all rows or for none"
+        )
+    sizes = set(column.value_lengths().to_pylist())
+    if len(sizes) != 1:
+        raise VectorError(f"vectors have different lengths: {sorted(sizes)}")
+    flat = column.flatten()
+    if flat.null_count:
+        raise VectorError(f"a vector of the rows from {first:,} on has a null among its numbers")
+    found: NDArray[np.floating[Any]] = flat.to_numpy(zero_copy_only=False)
+    return found.reshape(len(column), sizes.pop())
