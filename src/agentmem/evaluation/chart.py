@@ -47,7 +47,7 @@ def draw(summary: Mapping[str, Any], ks: Sequence[int], at: int, title: str, pat
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    groups = {**summary["categories"], "all": summary["overall"]}
+    groups = [*summary["categories"].items(), ("all", summary["overall"])]
     figure = Figure(figsize=(11, 1.5 + max(3.0, 0.4 * len(groups))), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
@@ -61,8 +61,8 @@ def draw(summary: Mapping[str, Any], ks: Sequence[int], at: int, title: str, pat
     left.set_ylabel("%")
     left.grid(alpha=0.3)
     left.legend()
-    values = [100 * (group[f"recall@{at}"] or 0) for group in groups.values()]
-    names = [f"{name} ({group['questions']})" for name, group in groups.items()]
+    values = [100 * (group[f"recall@{at}"] or 0) for _, group in groups]
+    names = [f"{name} ({group['questions']})" for name, group in groups]
     bars = right.barh(names, values)
     right.bar_label(bars, fmt="%.1f", padding=3)
     right.set_xlim(0, 110)

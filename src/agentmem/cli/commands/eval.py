@@ -228,10 +228,10 @@ def _print_page(summary: dict[str, Any], ks: list[int], at: int) -> None:
     titles = [*(f"{shown}@{at}" for shown in _SHOWN.values()), "MRR"]
     columns = [Column("category", style="bold"), Column("questions", right=True)]
     columns += [Column(title, right=True) for title in titles]
-    groups = {**summary["categories"], "all": overall}
+    groups = [*summary["categories"].items(), ("all", overall)]
     rows = [
         [one_line(group), f"{found['questions']:,}", *(_percent(found[name]) for name in names)]
-        for group, found in groups.items()
+        for group, found in groups
     ]
     print_table(columns, rows)
     click.echo()
