@@ -118,7 +118,7 @@ void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_run
         const int32_t in_runs = count_runs(runs, found, out);
         const float run_weight = (float)counts[q] * idf(runs->runs, in_runs);
         run.bound += run_weight;
-        if (names && names[q]) {
+        if (names && names[q] && (int64_t)found * AGM_FAMILIAR >= runs->slots) {
             for (int32_t i = 0; i < found; i++) out->named[out->touched[i]] = 1.0f;
         }
         saturate(&own, weight, runs->lengths, out->count, out->touched, found, out->own);

@@ -6,6 +6,10 @@
 
 #include "postings.h"
 
+/* A name that one text in so many has, or more, is a familiar one: BM25 gives it next to no
+ * weight, although it says whom a text is about.  To rarer names BM25 gives enough. */
+enum { AGM_FAMILIAR = 10 };
+
 /* A segment: its postings, and for each of its rows the slot, or -1 where the row is not live. */
 typedef struct {
     const agm_postings *postings;
@@ -29,7 +33,7 @@ typedef struct {
 typedef struct {
     float *own, *window; /* slots; BM25 over its bound */
     float *run;          /* runs */
-    float *named;        /* slots; 1 where a word marked as a name occurs, else 0 */
+    float *named;        /* slots; 1 where a familiar name of the query occurs, else 0 */
     float *count, *window_count, *run_count; /* slots, slots, runs: for counting */
     int32_t *touched, *window_touched, *run_touched; /* slots, slots, runs */
 } agm_words_found;

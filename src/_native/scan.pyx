@@ -420,14 +420,15 @@ cdef class Conversation:
         Args:
             vector: float32 (d,).
             terms, counts: uint64 and uint16 (q,), the query's distinct terms, ascending.
-            names: uint8 (q,), 1 for terms that are names; None if none is.
+            names: uint8 (q,), 1 for terms that are names; None if none is.  Those count that at
+                least a tenth of the texts have.
             asked: uint8 (n_actors + 1,), 1 for actors whom the query names; None if none.
             extra: float32 (slots,) to add; None for nothing.
             weights: float32 (8,): dense, keyword, window, neighbour, run_keyword, run_dense,
                 actor, length.
             k1, b: of BM25, see ``Postings.bm25``.
             work: float32 (work_size,).  Holds afterwards, one after the other: per slot the
-                cosine, BM25 of its text, BM25 of its window, 1 where a name occurs; per run
+                cosine, BM25 of its text, BM25 of its window, 1 where such a name occurs; per run
                 BM25 and the highest cosine.
             out: float32 (rows,), overwritten.
         """

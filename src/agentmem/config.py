@@ -91,7 +91,7 @@ class RankingConfig:
     dense_weight: float = 0.4  # cosine of the vectors
     keyword_weight: float = 0.6  # BM25 of the text
     window_weight: float = 0.5  # BM25 of the text with those around it in its run
-    neighbour_weight: float = 0.1  # cosine and BM25 of the text before and of the one after
+    neighbour_weight: float = 0.15  # cosine and BM25 of the text before and of the one after
     run_keyword_weight: float = 0.2  # BM25 of its whole run
     run_dense_weight: float = 0.3  # highest cosine in its run
     actor_weight: float = 0.15  # said by, or else mentioning, somebody the question names

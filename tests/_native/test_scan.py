@@ -360,7 +360,7 @@ def small_conversation(**changed: Any) -> scan.Conversation:
     ],
 )
 def test_conversations_that_cannot_be(changed: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"slot|run|part|actors|window"):
         small_conversation(**changed)
 
 
@@ -396,5 +396,6 @@ def test_questions_to_a_conversation_that_cannot_be(changed: dict[str, Any]) -> 
     }
     conversation.score(*given.values())
     given.update(changed)
-    with pytest.raises(ValueError):
+    name = "k1" if "b" in changed else next(iter(changed))
+    with pytest.raises(ValueError, match=name):
         conversation.score(*given.values())

@@ -163,9 +163,14 @@ class BruteForce:
             for key in bags
         }
         found = {}
+        familiar = [
+            stem
+            for stem in names
+            if stem in asked and 10 * sum(stem in bag for bag in bags.values()) >= len(bags)
+        ]
         for m in members:
             if m.actor is None:
-                said = any(bags[m.key][stem] for stem in names if stem in asked)
+                said = any(bags[m.key][stem] for stem in familiar)
             else:
                 said = any(stem in asked for stem in stems(m.actor))
             length = bags[m.key].total() / mean if mean else 0.0

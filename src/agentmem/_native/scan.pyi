@@ -45,9 +45,7 @@ class Postings:
 class Conversation:
     def __init__(
         self,
-        parts: list[
-            tuple[NDArray[np.float32] | NDArray[np.float16], Postings, NDArray[np.int32]]
-        ],
+        parts: list[tuple[NDArray[np.float32] | NDArray[np.float16], Postings, NDArray[np.int32]]],
         starts: NDArray[np.int32],
         length_part: NDArray[np.float32],
         actors: NDArray[np.int32],

@@ -378,7 +378,8 @@ class Conversation:
         run = bm25(in_runs, self._runs @ self._lengths, idf(in_runs))
         named = np.zeros(len(dense))
         if names is not None:
-            named = (found[names != 0] > 0).any(axis=0).astype(np.float64)
+            familiar = (found > 0).sum(axis=1) * 10 >= len(dense)
+            named = (found[(names != 0) & familiar] > 0).any(axis=0).astype(np.float64)
         best = np.array([dense[r > 0].max() for r in self._runs])
         w = dict(zip(WEIGHTS, weights.astype(np.float64), strict=True))
         mine = w["dense"] * dense + w["keyword"] * own

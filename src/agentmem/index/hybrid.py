@@ -10,7 +10,7 @@ around it in its run, of who said it and when.
     run_keyword  BM25 of m's run as one text, among runs as documents
     run_dense    the highest cosine in m's run
     actor        1 if the query names who said m, or, where nobody is known to have said it, if
-                 m has one of the names in the query
+                 m has a name in the query that at least a tenth of the memories have
     date         how well ``event_at`` fits a date in the query (``calendar``)
     length       ln(1 + length / mean length) / ln 5, at most 1
     recency      half as much every ``recency_days`` since ``event_at``

@@ -16,8 +16,12 @@ __all__ = ["cues_of", "dates_in", "names_in"]
 _NONE = Cues()
 _NAMES = "January February March April May June July August September October November December"
 _MONTHS = tuple(_NAMES.lower().split(" "))
-_MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if len(name) > 4 else name for name in _MONTHS)
+_MONTH = "|".join((*_MONTHS, "sept", *(name[:3] for name in _MONTHS)))
 _NUMBER = {name[:3]: i for i, name in enumerate(_MONTHS, 1)}
+#: Most questions have no date; looking for one of these words is the quickest way to know.
+_MONTH_WORDS = frozenset((*_MONTHS, *_NUMBER, "sept"))
+_SPACED = str.maketrans(dict.fromkeys(".,;:!?'\"()[]{}<>/-–—‘’“”", " "))
+_DIGIT = re.compile(r"\d")
 #: "3 July 2023", "3rd of July", "July 3rd, 2023", "July 2023", "July"
 _WORDED = re.compile(
     r"\b(?:(?P<before>\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?)?"
@@ -27,9 +31,9 @@ _WORDED = re.compile(
     re.IGNORECASE,
 )
 _ISO = re.compile(r"\b([12]\d{3})-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?\b")
-_YEAR = re.compile(r"\b(?:in|during|of|since)\s+([12]\d{3})\b", re.IGNORECASE)
+_YEAR = re.compile(r"\b(?:in|during|of|since)\s+([12]\d{3})\b(?!-\d)", re.IGNORECASE)
 #: Words that are also no months, unless a day, a year or one of these stands beside them.
-_AMBIGUOUS = {"may", "mar", "march", "jan", "dec", "sep"}
+_AMBIGUOUS = frozenset(("may", "march", "mar", "jan", "dec", "sep"))
 _BEFORE_MONTH = re.compile(
     r"\b(?:in|on|of|since|until|till|during|by|before|after|from|last|this|next|early|late|mid)"
     r"[\s-]+$",
@@ -64,8 +68,10 @@ def names_in(text: str) -> list[str]:
 
 def dates_in(text: str) -> tuple[tuple[int, int, int], ...]:
     """(year, month, day) of every date, in order; 0 for what is not said."""
-    found = [(m.start(), _worded(m)) for m in _WORDED.finditer(text)]
-    if any(c.isdigit() for c in text):
+    found: list[tuple[int, tuple[int, int, int] | None]] = []
+    if not _MONTH_WORDS.isdisjoint(text.lower().translate(_SPACED).split()):
+        found = [(m.start(), _worded(m)) for m in _WORDED.finditer(text)]
+    if _DIGIT.search(text):
         found += [(m.start(), (int(m[1]), int(m[2]), int(m[3] or 0))) for m in _ISO.finditer(text)]
         found += [(m.start(), (int(m[1]), 0, 0)) for m in _YEAR.finditer(text)]
         found.sort()
