@@ -72,7 +72,7 @@ class Engine:
         self._closed = False
         self._pid = os.getpid()
         self._model = _Model(embedder, config)
-        self._temporary = path == ":memory:"
+        self._temporary = str(path) == ":memory:"  # of a Path, too
         self.path = Path(tempfile.mkdtemp(prefix="agentmem-")) if self._temporary else _folder(path)
         try:
             self.store = Store(
