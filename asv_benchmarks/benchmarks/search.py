@@ -30,13 +30,13 @@ def rate(search: Callable[[int], object]) -> float:
 
 
 class PlainPython:
-    """The same hybrid formula with NumPy for the vectors and postings prepared in Python.
+    """``dense`` and ``keyword`` alone, with NumPy for the vectors and postings prepared in Python.
 
     Each term's contribution to each document is computed beforehand, so that a search only adds
     arrays; rows are dictionaries in memory and there is no store to keep up with.
     """
 
-    def __init__(self, texts: list[str], vectors: Any, k1: float = 0.9, b: float = 0.4) -> None:
+    def __init__(self, texts: list[str], vectors: Any, k1: float = 0.9, b: float = 0.75) -> None:
         import numpy as np
         import Stemmer
 
@@ -78,7 +78,7 @@ class PlainPython:
 
 
 class Scope(common.TemporaryStore):
-    """One user's memories, static embeddings, one thread."""
+    """One user's memories in sessions of 25, static embeddings, one thread."""
 
     params = (1_000, 10_000)
     param_names = ("memories",)
@@ -86,7 +86,8 @@ class Scope(common.TemporaryStore):
     def setup(self, memories: int) -> None:
         memory = self.open("static")
         self.texts = common.texts(memories)
-        memory.add_batch(self.texts)
+        said = [{"content": t, "run_id": str(i // 25)} for i, t in enumerate(self.texts)]
+        memory.add_batch(said)
         embedder = memory._engine.embedder
         asked = common.questions()
         self.asked = [asked[i % len(asked)] for i in range(20)]

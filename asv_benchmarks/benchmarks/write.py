@@ -1,9 +1,11 @@
-"""``add_batch``: memories a second that are durable, and how close that comes to the raw parts."""
+"""Memories a second that are durable, from one caller and from many, beside the raw parts."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import common
 
@@ -137,3 +139,164 @@ class AddOne(_Adding):
         return parts_time / add_time
 
     track_against_parts.unit = "ratio"
+
+
+class AddFromMany(_Adding):
+    """Single adds of many callers at once, over ``add_batch`` of as many texts, in turns."""
+
+    params = (("static", "minilm"), ("20 threads", "64 threads", "1000 tasks"))
+    param_names = ("embedder", "callers")
+    rounds = 3
+
+    def setup(self, embedder: str, callers: str) -> None:
+        self.prepare(embedder)
+
+    def track_against_batch(self, embedder: str, callers: str) -> float:
+        """Their rate over that of the batch."""
+        self.memory.add_batch(self.batch(0)[:200])
+        spent = {"batch": 0.0, "callers": 0.0}
+        for i in range(self.rounds):
+            begin = time.perf_counter()
+            self.memory.add_batch(self.batch(2 * i + 1))
+            middle = time.perf_counter()
+            self.call(callers, self.batch(2 * i + 2))
+            spent["batch"] += middle - begin
+            spent["callers"] += time.perf_counter() - middle
+        assert self.memory.count() == 200 + 2 * self.rounds * BATCH
+        return spent["batch"] / spent["callers"]
+
+    track_against_batch.unit = "ratio"
+
+    def track_longest_wait(self, embedder: str, callers: str) -> float:
+        """The longest wait of a call over the median; of tasks, from the start of all."""
+        self.memory.add_batch(self.batch(0)[:200])
+        waits = sorted(self.call(callers, self.batch(1)))
+        return waits[-1] / waits[len(waits) // 2]
+
+    track_longest_wait.unit = "ratio"
+
+    def call(self, callers: str, texts: list[str]) -> list[float]:
+        """Add the texts one by one; returns how long each took."""
+        number, kind = callers.split()
+        if kind == "tasks":
+            return self.tasks(texts[: int(number)])
+        waits: list[float] = []
+
+        def caller(own: list[str]) -> None:
+            for text in own:
+                begin = time.perf_counter()
+                self.memory.add(text)
+                waits.append(time.perf_counter() - begin)
+
+        n = int(number)
+        threads = [threading.Thread(target=caller, args=(texts[i::n],)) for i in range(n)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return waits
+
+    def tasks(self, texts: list[str]) -> list[float]:
+        from agentmem import AsyncMemory
+
+        shared: Any = AsyncMemory.__new__(AsyncMemory)
+        shared._wrap(self.memory)
+        waits: list[float] = []
+
+        async def caller(text: str) -> None:
+            begin = time.perf_counter()
+            await shared.add(text)
+            waits.append(time.perf_counter() - begin)
+
+        async def main() -> None:
+            await asyncio.gather(*(caller(text) for text in texts))
+
+        asyncio.run(main())
+        return waits
+
+
+class AddDuplicates(_Adding):
+    """Texts that their scope already has: nothing is embedded."""
+
+    def setup(self) -> None:
+        self.prepare("minilm")
+        self.memory.add_batch(self.batch(0), vectors=common.vectors(BATCH, 384))
+
+    def track_deduped(self) -> float:
+        """With ``dedupe``: nothing is stored either."""
+        return rate(lambda i: self.memory.add_batch(self.batch(0), dedupe=True))
+
+    track_deduped.unit = "memories/s"
+
+    def track_stored_again(self) -> float:
+        self.memory.add_batch(self.batch(1))  # with vectors of the model, to be used again
+        return self.added(lambda i: self.memory.add_batch(self.batch(1)))
+
+    track_stored_again.unit = "memories/s"
+
+
+class Change(_Adding):
+    """Batches of 1,000 of stored memories; nothing is embedded."""
+
+    def setup(self) -> None:
+        self.prepare("static")
+        self.ids = []
+        for i in range(12):
+            answer = self.memory.add_batch(self.batch(i), metadata={"round": 0})
+            self.ids.append([result["id"] for result in answer["results"]])
+
+    def track_update_metadata(self) -> float:
+        return rate(
+            lambda i: self.memory.update_batch(
+                [{"id": id, "metadata": {"round": i + 1}} for id in self.ids[i % 12]]
+            )
+        )
+
+    track_update_metadata.unit = "memories/s"
+
+    def track_delete(self) -> float:
+        begin = time.perf_counter()
+        for some in self.ids:
+            self.memory.delete_batch(some)
+        spent = time.perf_counter() - begin
+        assert self.memory.count() == 0
+        return 12 * BATCH / spent
+
+    track_delete.unit = "memories/s"
+
+
+class AddArrow(common.TemporaryStore):
+    """A stream of record batches with vectors, which nobody holds as a whole."""
+
+    timeout = 600
+    rows = 100_000
+
+    def setup(self) -> None:
+        self.open("static")
+        self.texts = common.texts(BATCH)
+        self.vectors = common.vectors(BATCH, 256)
+
+    def stream(self) -> Any:
+        import pyarrow as pa
+
+        schema = pa.schema([("content", pa.string()), ("vector", pa.list_(pa.float32(), 256))])
+        vectors = pa.FixedSizeListArray.from_arrays(self.vectors.ravel(), 256)
+
+        def batches() -> Any:
+            for i in range(self.rows // BATCH):
+                texts = pa.array([f"{text} #{i}" for text in self.texts])
+                yield pa.record_batch([texts, vectors], schema=schema)
+
+        return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def track_rate(self) -> float:
+        begin = time.perf_counter()
+        self.memory.add_arrow(self.stream())
+        spent = time.perf_counter() - begin
+        assert self.memory.count() == self.rows
+        return self.rows / spent
+
+    track_rate.unit = "memories/s"
+
+    def peakmem_stream(self) -> None:
+        self.memory.add_arrow(self.stream())

@@ -250,6 +250,50 @@ def test_filters_and_expiry_only_hide(bench: Bench) -> None:
     assert chosen == [h for h in everything if h.key == keys[1]]
 
 
+def test_what_a_filter_hides_still_stands_around_others(bench: Bench) -> None:
+    run = Scope("alice", run_id="r1")
+    keys = bench.add(["the house", "cats running", "piano"], run)
+    old = bench.add(["red cats"], run, expires_at=5_000)
+    vector = bench.vectors(1)[0]
+    everything = {hit.key: hit for hit in bench.ask("cat", vector, explain=True)}
+    assert everything[keys[2]].parts is not None
+    assert everything[keys[2]].parts["window"] > 0  # from both of its neighbours
+    left = bench.ask("cat", vector, now=5_000, allowed=np.array([keys[2], *old]), explain=True)
+    assert left == [everything[keys[2]]]
+    # What is deleted is gone for its neighbours, too.
+    bench.delete([keys[1], *old])
+    after = {hit.key: hit for hit in bench.ask("cat", vector, explain=True)}
+    assert after[keys[2]].parts is not None
+    assert after[keys[2]].parts["window"] == 0
+
+
+def test_without_a_run_a_memory_stands_alone(bench: Bench) -> None:
+    first, second = bench.add(["cats running", "piano"])
+    hits = {hit.key: hit for hit in bench.ask("cat", bench.vectors(1)[0], explain=True)}
+    alone = hits[second].parts
+    assert alone is not None
+    assert alone["window"] == alone["neighbours"] == alone["run_keyword"] == 0
+    other = hits[first].parts
+    assert other is not None
+    assert other["window"] / 0.5 == pytest.approx(other["keyword"] / 0.6)
+
+
+def test_a_part_without_weight_is_not_computed_into_the_score(
+    bench: Bench, brute_force: type
+) -> None:
+    bench.add(["cats running", "piano", "red cat", "the house"], Scope("alice", run_id="r1"))
+    vector = bench.vectors(1)[0]
+    for part in RankingConfig.__dataclass_fields__:
+        if not part.endswith("_weight"):
+            continue
+        ranking = replace(RANKING, **{part: 0.0})
+        bench.index = HotIndex(ranking, IndexConfig())
+        hits = bench.ask("cat", vector, explain=True)
+        assert_same(
+            hits, brute_force(ranking).scores(bench.partition(), "cat", vector, "hybrid", at=NOW)
+        )
+
+
 def test_keyword_mode_returns_only_what_has_a_word_of_the_query(bench: Bench) -> None:
     keys = bench.add(["cats running", "red house", "the piano"])
     vector = bench.vectors(1)[0]
@@ -476,7 +520,12 @@ def test_many_deletions_between_uses_of_a_partition(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     "ranking",
-    [RankingConfig(b=1.5), RankingConfig(dense_weight=0.0, keyword_weight=0.0)],
+    [
+        RankingConfig(b=1.5),
+        RankingConfig(dense_weight=0.0, keyword_weight=0.0),
+        RankingConfig(window=1000),
+        RankingConfig(recency_weight=0.1, recency_days=0.0),
+    ],
 )
 def test_rankings_that_make_no_sense(ranking: RankingConfig) -> None:
     with pytest.raises(ConfigError, match=r"config\.ranking"):
