@@ -138,6 +138,7 @@ class AsyncMemory:
     reset = _takes_long(Memory.reset)
     search = _reads(Memory.search)
     search_batch = _reads(Memory.search_batch)
+    context = _reads(Memory.context)
     get = _reads(Memory.get)
     get_batch = _reads(Memory.get_batch)
     get_all = _reads(Memory.get_all)

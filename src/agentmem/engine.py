@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from agentmem.errors import ClosedError, InvalidInputError, StorePathError
+from agentmem.errors import ClosedError, InvalidInputError, StorePathError, UnsupportedError
 from agentmem.index.recipe import RECIPE
 from agentmem.inputs import shorten
 from agentmem.store import Store, filters
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agentmem.index.hot import HotIndex
     from agentmem.models import Spec
     from agentmem.ports import Embedder, Filter, Progress
+    from agentmem.search.context import CountTokens, Order
     from agentmem.search.reading import Reader
     from agentmem.search.searcher import Searcher
     from agentmem.vector.projection import LanceProjection
@@ -127,6 +128,11 @@ class Engine:
         from agentmem.search.searcher import Searcher
 
         return Searcher(self.store, self.embedder, self.analyzer, self.index, self.config)
+
+    @_Part
+    def count_tokens(self) -> CountTokens:
+        """Exact tokens of the embedder's tokenizer."""
+        return self._model.token_counter()
 
     @_Part
     def reader(self) -> Reader:
@@ -303,6 +309,45 @@ class Engine:
         )
         return [{"results": [result_of(record, hit) for record, hit in hits]} for hits in answers]
 
+    def context(
+        self,
+        query: str,
+        *,
+        scope: Scope,
+        given: Mapping[str, Any] | None,
+        max_tokens: int,
+        threshold: float | None,
+        order: Order,
+        template: Mapping[str, str] | None,
+        tokenizer: CountTokens | None,
+        vector: Any,
+        show_expired: bool,
+    ) -> dict[str, Any]:
+        searcher = self.searcher
+        from agentmem.search.context import pack, read_template
+
+        limits = self.config.limits
+        count = self.count_tokens if tokenizer is None else tokenizer
+        ranked = searcher.search_batch(
+            [query],
+            scope=scope,
+            where=None if given is None else filters.parse(given, limits),
+            # A memory has eight tokens or more, mostly; what is short comes in great numbers.
+            top_k=min(limits.max_top_k, max(60, max_tokens // 8)),
+            threshold=threshold,
+            vectors=vector,
+            now=None if show_expired else now_micros(),
+            unscoped=not scope,
+        )[0]
+        packed = pack(ranked, count, max_tokens, order=order, template=read_template(template))
+        return {
+            "text": packed.text,
+            "ids": packed.ids,
+            "tokens": packed.tokens,
+            "left_out": packed.left_out,
+            "duplicates": packed.duplicates,
+        }
+
     def get(self, ids: Sequence[object], *, show_expired: bool) -> list[dict[str, Any] | None]:
         return self.reader.get(ids, None if show_expired else now_micros())
 
@@ -432,12 +477,14 @@ class _Model:
         if isinstance(embedder, str | os.PathLike):
             from agentmem.models import resolve
 
-            spec = resolve(os.fspath(embedder))
+            self._spec: Spec | None = resolve(os.fspath(embedder))
+            spec = self._spec
             self._load: Callable[[], Embedder] = partial(_local_embedder, spec, config)
             self.name, self.model_id, self.dim = spec.name, spec.model_id, spec.dim
         else:
             from agentmem.embed import wrap
 
+            self._spec = None
             own = wrap(embedder)
             self._load = lambda: own
             self.name, self.model_id, self.dim = own.name, own.model_id, own.dim
@@ -445,6 +492,21 @@ class _Model:
     def load(self) -> Embedder:
         """The embedder; its weights are still read on first use."""
         return self._load()
+
+    def token_counter(self) -> CountTokens:
+        """
+        Raises:
+            UnsupportedError: an embedder of the caller's, whose tokenizer nobody knows.
+        """
+        if self._spec is None:
+            raise UnsupportedError(
+                f"the embedder {self.name!r} names no tokenizer to count with; pass"
+                " tokenizer=, a function from a list of texts to the number of tokens of each"
+            )
+        from agentmem.embed.text import token_counter
+        from agentmem.models import provision
+
+        return token_counter(provision(self._spec.name).tokenizer)
 
 
 def _usable_cores() -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from agentmem.config import Config
 from agentmem.engine import Engine
@@ -501,6 +501,66 @@ class Memory:
             mode=mode,
             explain=check_flag(explain, "explain"),
             vectors=vectors,
+            show_expired=check_flag(show_expired, "show_expired"),
+        )
+
+    def context(
+        self,
+        query: str,
+        *,
+        max_tokens: int,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        org_id: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        threshold: float | None = None,
+        order: Literal["time", "relevance"] = "time",
+        template: Mapping[str, str] | None = None,
+        tokenizer: Callable[[Sequence[str]], Sequence[int]] | None = None,
+        vector: Any = None,
+        unscoped: bool = False,
+        show_expired: bool = False,
+    ) -> dict[str, Any]:
+        """The memories that bear on a query as one text for a prompt, within a token budget.
+
+        The best go in first, near-duplicates of what is in stay out, and memories that followed
+        one another in their run stand together under one heading.
+
+        Args:
+            max_tokens: the text never has more.
+            order: passages by when they happened, or by their best memory.
+            template: parts of the layout over the defaults ``{"head": "[{date}]", "line":
+                "{speaker}{text}", "separator": "\\n\\n"}``; a head may name ``{date}``,
+                ``{time}`` and ``{run}``, a line also ``{speaker}``, ``{text}`` and ``{id}``.
+            tokenizer: from a list of texts to the number of tokens of each; the embedder's own
+                if absent.
+            filters, threshold, vector, unscoped, show_expired: as for ``search``.
+
+        Returns:
+            ``{"text", "ids", "tokens", "left_out", "duplicates"}``: the text, the ids of the
+            memories in it in its order, its exact tokens, and how many hits did not fit or said
+            what is in already.
+
+        Raises:
+            As ``search``; InvalidInputError: a budget below 1, an unknown order or template.
+            UnsupportedError: an embedder of yours, and no ``tokenizer``.
+        """
+        scope = self._reading_scope(user_id, agent_id, run_id, org_id, unscoped)
+        if type(max_tokens) is not int or max_tokens < 1:
+            raise InvalidInputError(
+                f"max_tokens must be a positive integer, not {shorten(max_tokens)}"
+            )
+        return self._engine.context(
+            query,
+            scope=scope,
+            given=filters,
+            max_tokens=max_tokens,
+            threshold=threshold,
+            order=order,
+            template=template,
+            tokenizer=tokenizer,
+            vector=vector,
             show_expired=check_flag(show_expired, "show_expired"),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import InvalidInputError, ModelCorruptError
@@ -10,7 +10,7 @@ from agentmem.errors import InvalidInputError, ModelCorruptError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Reader", "windows"]
+__all__ = ["Reader", "token_counter", "windows"]
 
 #: Texts and characters that are tokenised at once: enough to sort by length and to keep every
 #: core of the (parallel) tokenizer busy, few enough that the token lists of a huge call never
@@ -48,15 +48,7 @@ class Reader:
         Raises:
             ModelCorruptError: the file cannot be read.
         """
-        from tokenizers import Tokenizer
-
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as e:  # the library raises bare Exception
-            raise ModelCorruptError(
-                f"{path} is not a readable tokenizer ({e}); agentmem models verify says which "
-                "model is damaged, agentmem models pull --force fetches it again"
-            ) from e
+        tokenizer = _open(path)
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
         self._tokenizer = tokenizer
@@ -103,6 +95,35 @@ class Reader:
             return [e.ids for e in encode(texts, add_special_tokens=self._special)]
         except (TypeError, UnicodeEncodeError) as e:
             raise _unreadable(texts, e) from e
+
+
+def token_counter(path: Path) -> Callable[[Sequence[str]], list[int]]:
+    """Counts the tokens of whole texts with the tokenizer in ``path``, no special ones.
+
+    Raises:
+        ModelCorruptError: the file cannot be read.
+    """
+    tokenizer = _open(path)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+
+    def count(texts: Sequence[str]) -> list[int]:
+        found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(encoded) for encoded in found]
+
+    return count
+
+
+def _open(path: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as e:  # the library raises bare Exception
+        raise ModelCorruptError(
+            f"{path} is not a readable tokenizer ({e}); agentmem models verify says which "
+            "model is damaged, agentmem models pull --force fetches it again"
+        ) from e
 
 
 def _unreadable(texts: list[str], cause: Exception) -> InvalidInputError:

@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from string import Formatter
 from typing import TYPE_CHECKING, Literal
 
 from agentmem.errors import InvalidInputError
 from agentmem.ids import id_to_str
+from agentmem.inputs import shorten
 from agentmem.times import from_micros
 
 if TYPE_CHECKING:
     from agentmem.ports import Snapshot
     from agentmem.types import Hit, Record
 
-__all__ = ["Context", "CountTokens", "Order", "Template", "around", "pack"]
+__all__ = ["Context", "CountTokens", "Order", "Template", "around", "pack", "read_template"]
 
 Order = Literal["time", "relevance"]
 
 #: How many tokens each of some texts has.
-CountTokens = Callable[[Sequence[str]], list[int]]
+CountTokens = Callable[[Sequence[str]], Sequence[int]]
 
 _COUNTED = 32  # memories whose tokens are counted in one call
 _PATIENCE = 16  # memories in a row that do not fit, after which the rest is not tried
@@ -63,6 +64,25 @@ class Template:
                     f"template {name} {text!r} names {sorted(used - known)};"
                     f" known are {', '.join(sorted(known))}"
                 )
+
+
+def read_template(given: Mapping[str, str] | None) -> Template:
+    """The template with the given parts (``head``, ``line``, ``separator``) over the defaults.
+
+    Raises:
+        InvalidInputError: an unknown part, or one that is not a string.
+    """
+    if given is None:
+        return Template()
+    known = [field.name for field in fields(Template)]
+    if not isinstance(given, Mapping):
+        raise InvalidInputError(f"template must be a dictionary, not {shorten(given)}")
+    for name, text in given.items():
+        if name not in known:
+            raise InvalidInputError(f"template has no {name!r}; known are {', '.join(known)}")
+        if not isinstance(text, str):
+            raise InvalidInputError(f"template {name} must be a string, not {shorten(text)}")
+    return Template(**given)
 
 
 @dataclass(frozen=True, slots=True)

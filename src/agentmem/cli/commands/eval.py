@@ -12,8 +12,6 @@ from agentmem.cli.opening import open_store, store_embedder
 from agentmem.cli.options import json_option, settings, store_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from agentmem.evaluation import Evaluation
     from agentmem.types import SearchMode
 
@@ -171,11 +169,12 @@ def _run(
     from agentmem.cli.fetching import ready
     from agentmem.cli.formats import Source
     from agentmem.cli.progress import bar
+    from agentmem.embed.text import token_counter
     from agentmem.evaluation import evaluate
 
     source = Source(path)
     try:
-        counter = _token_counter(ready(embedder))
+        counter = token_counter(ready(embedder) / "tokenizer.json")
         with open_store() as memory, bar(f"Asking {source.stem}", "questions") as shown:
 
             def done(evaluation: Evaluation) -> None:
@@ -191,21 +190,6 @@ def _run(
             )
     finally:
         source.close()
-
-
-def _token_counter(folder: Path) -> Callable[[Sequence[str]], list[int]]:
-    """Counts tokens with the embedder's tokenizer: of whole texts, and no special ones."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-
-    def count(texts: Sequence[str]) -> list[int]:
-        found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [len(encoded) for encoded in found]
-
-    return count
 
 
 def _print_page(summary: dict[str, Any], ks: list[int], at: int) -> None:
