@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +18,7 @@ from agentmem import models
 from agentmem._native import batching
 from agentmem.config import EmbeddingConfig
 from agentmem.embed.onnx import OnnxEncoder
-from agentmem.embed.work import Work, batch_tokens
+from agentmem.embed.work import CALL_TOKENS, Work, batch_tokens, cut_by_length
 from agentmem.errors import ModelCorruptError, ModelError
 
 if TYPE_CHECKING:
@@ -263,3 +265,20 @@ def test_a_graph_that_is_no_encoder_is_refused(
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelCorruptError, match=r"inputs \['x'\] and outputs \['y'\]"):
         opened(replace(minilm_files, weights=path)).embed(["text"])
+
+
+def test_rows_are_cut_by_length_at_the_least_cost() -> None:
+    def cost(lengths: tuple[int, ...], ends: list[int]) -> int:
+        begins = [0, *ends]
+        return sum(
+            CALL_TOKENS + (e - b) * max(lengths[b:e]) for b, e in zip(begins, ends, strict=False)
+        )
+
+    chance = random.Random(3)
+    for _ in range(100):
+        n = chance.randint(1, 9)
+        lengths = tuple(sorted(chance.randint(1, 60) for _ in range(n)))
+        every = [[*cuts, n] for k in range(n) for cuts in itertools.combinations(range(1, n), k)]
+        found = cut_by_length(list(lengths))
+        assert cost(lengths, found) == min(cost(lengths, ends) for ends in every)
+    assert cut_by_length([]) == []

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from threading import Condition
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from agentmem._native import batching
 from agentmem.embed.text import windows
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["MAX_ROWS", "Batch", "Work", "batch_tokens"]
@@ -22,6 +23,12 @@ MAX_ROWS = 64
 #: Tokens under which a batch is not cut smaller to give every session a part: a model call
 #: has fixed costs, and below this they show.
 MIN_TOKENS = 64
+
+
+#: What a model call costs beside its padded tokens, in tokens.  Measured with 8-bit MiniLM on one
+#: thread, 256 texts, time per text without and with cutting: 8 texts a call 3.5 and 3.1 ms, 64 a
+#: call 2.97 and 2.71 ms, short texts (64 a call) 1.40 and 1.20 ms.  8 to 16 are equally good.
+CALL_TOKENS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,32 @@ def batch_tokens(lengths: list[int], limit: int, sessions: int) -> int:
     share = -(-total // (rounds * sessions)) if rounds else limit
     # Batches are filled row by row and end up to one row short of their size.
     return max(1, min(limit, max(share + max(lengths, default=0), MIN_TOKENS)))
+
+
+def cut_by_length(lengths: list[int]) -> list[int]:
+    """Where to cut rows of ascending lengths so that all calls together cost least.
+
+    Returns the ends of the runs.  A run of n rows costs ``CALL_TOKENS`` and n times its longest
+    row; the cheapest cut is found exactly, by dynamic programming over the ends.
+    """
+    best = [0]
+    begin = [0]
+    for end, longest in enumerate(lengths, 1):
+        cost, start = best[end - 1] + CALL_TOKENS + longest, end - 1
+        for j in range(end - 2, -1, -1):
+            if longest - lengths[j] > CALL_TOKENS:
+                break  # from here on, a call of its own is cheaper than padding
+            other = best[j] + CALL_TOKENS + (end - j) * longest
+            if other < cost:
+                cost, start = other, j
+        best.append(cost)
+        begin.append(start)
+    ends = []
+    end = len(lengths)
+    while end:
+        ends.append(end)
+        end = begin[end]
+    return ends[::-1]
 
 
 class Work:
@@ -128,6 +161,17 @@ class Work:
         order = cut.order + window.start
         start = 0
         for tokens, mask in cut.batches:
-            end = start + len(tokens)
-            self._ready.append(Batch(order[start:end], tokens, mask))
-            start = end
+            rows = order[start : start + len(tokens)]
+            start += len(tokens)
+            lengths = [len(ids[row - window.start]) for row in rows.tolist()]
+            begin = 0
+            for end in cut_by_length(lengths):
+                width = lengths[end - 1]
+                self._ready.append(
+                    Batch(
+                        rows[begin:end],
+                        np.ascontiguousarray(tokens[begin:end, :width]),
+                        np.ascontiguousarray(mask[begin:end, :width]),
+                    )
+                )
+                begin = end
