@@ -97,7 +97,7 @@ def test_the_log_stays_short_while_writers_never_pause(
     largest = 0
 
     def write(number: int) -> None:
-        for i in range(40):
+        for i in range(80):
             fill.add(store, *(f"{number} {i} {n} " + "x" * 2_000 for n in range(20)))
 
     def read() -> None:
@@ -115,9 +115,10 @@ def test_the_log_stays_short_while_writers_never_pause(
     stop.set()
     reader.join()
     with store.read() as snapshot:
-        assert snapshot.count(filters.EVERYTHING) == 2_400
-    total = 2_400 * 2_000
-    assert largest < 2 * 400 * 8192 < total * 2
+        assert snapshot.count(filters.EVERYTHING) == 4_800
+    total = 4_800 * 2_000
+    # A writer may be half-way through a batch, and a reader in the way, when the limit is met.
+    assert largest < 3 * 400 * 8192 < total * 1.5
     assert store.check() == []
 
 

@@ -261,6 +261,8 @@ class Deed:
         return bool(self.done)
 
 
+# An interrupt may also strike inside a callback of the standard library, which can only print it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_interrupts_at_any_instant_lose_and_repeat_nothing() -> None:
     """Threads are interrupted wherever they are, in the steps of the queue too."""
     chance = random.Random(7)
