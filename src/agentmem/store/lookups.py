@@ -48,6 +48,8 @@ def known_vectors(
     connection: Connection, scopes: Sequence[Scope], hashes: Sequence[bytes]
 ) -> list[bytes | None]:
     keys = duplicates(connection, scopes, hashes)
+    if not any(keys):
+        return [None] * len(keys)
     stored: dict[int, bytes] = dict(
         connection.rows(
             f"SELECT key, data FROM vectors WHERE source = {int(VectorSource.MODEL)}"

@@ -7,13 +7,14 @@ Adds of several callers make one part, so that a group costs what a batch costs.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from agentmem.types import VectorSource
+from agentmem.types import Record, VectorSource
 from agentmem.write.drafts import join_drafts
 from agentmem.write.jobs import AddJob, DeleteJob, Job, UpdateJob, one_of
 from agentmem.write.settle import Settled, settle
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from agentmem.types import Scope, TermBatch
 
 __all__ = ["Changed", "Part", "gather"]
+
+#: For a copy in a third of the time that ``dataclasses.replace`` takes.
+_fields = attrgetter(*(field.name for field in dataclasses.fields(Record)))
 
 
 class Changed(Exception):
@@ -240,7 +244,7 @@ class UpdatePart:
     def apply(self, tx: WriteTransaction) -> None:
         job, rows, values = self._job, self._rows, self._values
         before = self._found(tx.view)
-        after = [replace(record) for record in before]
+        after = [Record(*_fields(record)) for record in before]
         for edit, record in zip(job.edits, after, strict=True):
             edit.apply(record)
         if any(after[i].content != text for i, text in zip(rows, values.all_texts, strict=True)):
