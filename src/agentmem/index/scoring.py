@@ -130,19 +130,40 @@ def rank(
     hits: list[Hit] = []
     for part, mask in zip(view.parts, masks, strict=True):
         segment = part.segment
-        scores = _scratch.take(segment.n)
-        if words is not None:
-            words.score(segment, scores)
-        else:
+        if words is None:
             assert vector is not None
-            scan.dense_scores(segment.rows.vectors, vector, scores)
-        found, best = scan.top_k(scores, mask, top_k, floor)
+            found, best = _nearest(segment, vector, mask, top_k, floor)
+        else:
+            scores = _scratch.take(segment.n)
+            words.score(segment, scores)
+            found, best = scan.top_k(scores, mask, top_k, floor)
         keys = segment.keys[found].tolist()
         if explain:
             hits += [Hit(k, s, {mode: s}) for k, s in zip(keys, best.tolist(), strict=True)]
         else:
             hits += map(Hit, keys, best.tolist())
     return _merged(hits, len(view.parts), top_k)
+
+
+def _nearest(
+    segment: Segment,
+    vector: NDArray[np.float32],
+    mask: NDArray[np.uint8] | None,
+    top_k: int,
+    floor: float | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Rows by cosine; the codes of a large segment spare most of them the exact product."""
+    codes = segment.codes
+    answer = None if codes is None else codes.best(vector, mask, top_k)
+    if answer is None:
+        scores = _scratch.take(segment.n)
+        scan.dense_scores(segment.rows.vectors, vector, scores)
+        return scan.top_k(scores, mask, top_k, floor)
+    if floor is None:
+        return answer
+    found, best = answer
+    kept = int(np.count_nonzero(best >= np.float32(floor)))  # best first
+    return found[:kept], best[:kept]
 
 
 def _best_of(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agentmem._native.scan import Postings
+from agentmem.index.codes import CODED_FROM, Codes, codes_nbytes
 from agentmem.index.columns import rows_nbytes
 
 if TYPE_CHECKING:
@@ -25,7 +26,16 @@ class Segment:
     Which of them are deleted is the view's business (``partition.View``).
     """
 
-    __slots__ = ("_scope_masks", "first_expiry", "keys", "n", "nbytes", "postings", "rows")
+    __slots__ = (
+        "_codes",
+        "_scope_masks",
+        "first_expiry",
+        "keys",
+        "n",
+        "nbytes",
+        "postings",
+        "rows",
+    )
 
     def __init__(self, rows: IndexRows) -> None:
         terms = rows.terms
@@ -34,7 +44,8 @@ class Segment:
         self.n = len(rows.keys)
         self.postings = Postings(terms.offsets, terms.terms, terms.counts, terms.lengths)
         self.first_expiry = int(rows.expires_at.min()) if self.n else 0
-        self.nbytes = rows_nbytes(rows) + self.postings.nbytes
+        self.nbytes = rows_nbytes(rows) + self.postings.nbytes + codes_nbytes(*rows.vectors.shape)
+        self._codes: Codes | None = None
         self._scope_masks: dict[Scope, NDArray[np.uint8] | None] = {}
 
     def find(self, keys: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -45,6 +56,14 @@ class Segment:
         at[at == self.n] = 0  # any row: its key is smaller, so it does not match
         found: NDArray[np.intp] = at[self.keys[at] == keys]
         return found
+
+    @property
+    def codes(self) -> Codes | None:
+        """8-bit codes of the vectors, made on first use (by two threads at once, if they meet);
+        None for a segment that is too small to gain by them."""
+        if self._codes is None and self.n >= CODED_FROM:
+            self._codes = Codes(self.rows.vectors)
+        return self._codes
 
     def scope_mask(self, wanted: Scope) -> NDArray[np.uint8] | None:
         """Rows whose scope has every given value of ``wanted``; None if all have."""
