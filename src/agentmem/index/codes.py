@@ -12,7 +12,7 @@ a full scan, to the bit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,16 +49,13 @@ class Codes:
         self._error = 0.0  # the largest |e| of a row
         self._length = 0.0  # the largest |s c|
         for start in range(0, len(matrix), _BLOCK):
-            rows = matrix[start : start + _BLOCK]
-            wide = (
-                vectors.from_f16(rows) if rows.dtype == np.float16 else np.ascontiguousarray(rows)
-            )
+            wide = _wide(matrix[start : start + _BLOCK])
             codes, scales = vectors.quantize_int8(wide)
             coded = vectors.dequantize_int8(codes, scales)
             self._length = max(self._length, _longest(coded))
             self._error = max(self._error, _longest(wide - coded))
-            self._codes[start : start + len(rows)] = codes
-            self._scales[start : start + len(rows)] = scales
+            self._codes[start : start + len(wide)] = codes
+            self._scales[start : start + len(wide)] = scales
 
     def candidates(
         self, query: NDArray[np.float32], mask: NDArray[np.uint8] | None, k: int
@@ -91,6 +88,10 @@ class Codes:
             return None
         places, scores = vectors.top_k_dot(self._matrix[found], query, k)
         return found[places], scores
+
+
+def _wide(rows: NDArray[Any]) -> NDArray[np.float32]:
+    return vectors.from_f16(rows) if rows.dtype == np.float16 else rows
 
 
 def _longest(rows: NDArray[np.float32]) -> float:
