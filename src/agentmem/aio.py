@@ -272,7 +272,8 @@ class _TaskTicket:
     def _lead(self) -> None:
         try:
             self._queue.lead(self)
-        except BaseException as error:  # noqa: BLE001 - the task raises it
+        # In a worker thread nobody would see it: the task that waits raises it, whatever it is.
+        except BaseException as error:  # noqa: BLE001
             self.error = error
             self.wake()
 

@@ -83,7 +83,7 @@ class Engine:
                 dim=self._model.dim,
                 analyzer=RECIPE,
             )
-        except BaseException:
+        except BaseException:  # nobody will close what was never made; it is raised again
             self._remove_temporary()
             raise
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -131,9 +130,6 @@ def test_the_page_for_people(run, own) -> None:
     assert "search: p50" in shown
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("matplotlib") is None, reason="the extra 'chart' is not installed"
-)
 def test_a_chart_is_drawn(run, own, tmp_path) -> None:
     path = tmp_path / "recall.png"
     assert f"chart: {path}" in run("eval", "jsonl", own, "--chart", path).stdout

@@ -254,7 +254,8 @@ def test_a_model_of_another_width_is_refused(
 def test_a_graph_that_is_no_encoder_is_refused(
     minilm_files: ModelFiles, opened: Callable[..., LocalEmbedder], tmp_path: Path
 ) -> None:
-    onnx = pytest.importorskip("onnx")
+    import onnx
+
     info = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
     node = onnx.helper.make_node("Identity", ["x"], ["y"])

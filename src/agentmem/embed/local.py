@@ -135,7 +135,7 @@ class LocalEmbedder:
                 return self._ready()
         try:
             loaded = self._open()
-        except BaseException as e:
+        except BaseException as e:  # whatever it is, those who wait must hear; it is raised again
             with self._lock:
                 self._loading = None
             if isinstance(e, Exception):

@@ -169,7 +169,7 @@ class OnnxEncoder:
                     out[batch.rows] = hidden[:, 0]
                 else:
                     out[batch.rows] = vectors.mean_pool(hidden, batch.mask)
-            except BaseException as e:
+            except BaseException as e:  # the other threads must stop; it is raised again
                 error = e
                 raise
             finally:

@@ -119,7 +119,9 @@ def _open(path: Path) -> Any:
 
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as e:  # the library raises bare Exception
+    except Exception as e:  # the library raises Exception itself, and no kind of it
+        if type(e) is not Exception:
+            raise
         raise ModelCorruptError(
             f"{path} is not a readable tokenizer ({e}); agentmem models verify says which "
             "model is damaged, agentmem models pull --force fetches it again"

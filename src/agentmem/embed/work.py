@@ -116,7 +116,7 @@ class Work:
             if not self._ready and not self._stopped:
                 try:
                     self._refill()
-                except BaseException as e:
+                except BaseException as e:  # no thread may wait for more; raised again
                     self._fail(e)
                     raise
             if self._stopped or not self._ready:

@@ -45,7 +45,7 @@ def encode(tokenizer: Path, texts: Sequence[str], max_length: int) -> list[list[
 
     try:
         tok = Tokenizer.from_file(str(tokenizer))
-    except Exception as e:
+    except Exception as e:  # the library raises Exception itself, and no kind of it
         if type(e) is not Exception:
             raise
         raise ModelCorruptError(f"{tokenizer} is not a tokenizer: {e}") from e

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -57,7 +58,7 @@ def join(parts: Sequence[SQLText], word: str, empty: SQLText) -> SQLText:
     return f"({left[0]}) {word} ({right[0]})", left[1] + right[1]
 
 
-class Field:
+class Field(ABC):
     """A field by name; subclasses say how its values compare."""
 
     def __init__(self, name: str, column: str) -> None:
@@ -93,11 +94,13 @@ class Field:
         """A checked operand, as it is bound."""
         return scalar(self.name, operand)
 
+    @abstractmethod
     def member(self, values: list[Any]) -> SQLText:
-        raise NotImplementedError
+        """Whether it is one of ``values``."""
 
+    @abstractmethod
     def single(self, operator: str, value: Any) -> SQLText:
-        raise NotImplementedError
+        """Any other operator with its one operand."""
 
 
 def scalar(name: str, operand: Any) -> str | bool | int | float:

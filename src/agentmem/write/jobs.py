@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import NotFoundError
@@ -23,7 +24,7 @@ __all__ = ["AddJob", "DeleteJob", "Job", "UpdateJob", "not_found", "one_of"]
 Answer = dict[str, list[dict[str, Any]]]
 
 
-class Job:
+class Job(ABC):
     """See ``queue.Job``.
 
     A job is applied inside a transaction, perhaps several times over until one commits; the
@@ -39,8 +40,9 @@ class Job:
         self.failed = False
 
     @property
+    @abstractmethod
     def rows(self) -> int:
-        raise NotImplementedError
+        """How many memories it is about."""
 
     @property
     def finished(self) -> bool:
@@ -64,8 +66,9 @@ class Job:
                 self._error = None  # or the error holds its traceback, and that holds the job
         return {"results": self._results()}
 
+    @abstractmethod
     def _results(self) -> list[dict[str, Any]]:
-        raise NotImplementedError
+        """What the public call returns, one per memory."""
 
 
 class AddJob(Job):

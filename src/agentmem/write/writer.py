@@ -58,7 +58,8 @@ class Writer:
             except Changed:
                 todo = [job for job in todo if not job.failed]  # what was planned was too old
                 continue
-            except Exception as error:  # noqa: BLE001 - each caller raises it
+            # Not swallowed: every caller of the group raises it in its own thread.
+            except Exception as error:  # noqa: BLE001
                 todo = [job for job in todo if not job.finished]
                 for job in todo:
                     job.fail(error, shared=len(todo) > 1)
@@ -83,18 +84,17 @@ class Writer:
             parts = _each(parts, lambda part: part.plan(snapshot))
         try:
             self._compute(parts)
-        except Exception as error:
+        except Exception:
             if len(jobs) == 1:
                 raise
-            # Whose text it was is not known: everybody alone.
-            del error
+            # Whose text it was is not known: everybody alone, and the culprit raises it then.
             return [part for job in jobs if not job.failed for part in self._prepared_alone(job)]
         return parts
 
     def _prepared_alone(self, job: Job) -> list[Part]:
         try:
             return self._prepared([job])
-        except Exception as error:  # noqa: BLE001 - its caller raises it
+        except Exception as error:  # noqa: BLE001 - kept in the job, whose caller raises it
             job.fail(error)
             return []
 

@@ -59,7 +59,7 @@ def target(file: str, *, force: bool) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())
         Path(name).chmod(0o666 & ~_umask())
         Path(name).replace(path)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too, must leave no half-written file; it is raised again
         Path(name).unlink(missing_ok=True)
         raise
 
