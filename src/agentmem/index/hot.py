@@ -196,7 +196,7 @@ class HotIndex:
         """Read a partition from the store and publish it.  Returns it as of the snapshot."""
         try:
             view = _load(snapshot, key)
-        except BaseException:
+        except BaseException:  # an interrupt, too; raised again
             with self._lock:
                 self._end_load(key, load)
             raise

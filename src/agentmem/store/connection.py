@@ -177,7 +177,7 @@ def open_connection(place: Place) -> Connection:
         )
         try:
             _set_up(raw, place)
-        except BaseException:
+        except BaseException:  # an interrupt, too; raised again
             raw.close(True)
             raise
     except apsw.Error as error:

@@ -62,7 +62,7 @@ class WriteLock:
             if self._closed:
                 raise ClosedError(f"the store {str(self._folder)!r} is closed; open it again")
             granted = self._files.acquire(max(0.0, deadline - time.monotonic()))
-        except BaseException:
+        except BaseException:  # an interrupt, too; raised again
             self._turns.release()
             raise
         if not granted:
@@ -191,7 +191,7 @@ if sys.platform != "win32":
             self._queue = os.open(folder / QUEUE_NAME, flags, 0o644)
             try:
                 self._lock = os.open(folder / LOCK_NAME, flags, 0o644)
-            except BaseException:
+            except BaseException:  # an interrupt, too; raised again
                 os.close(self._queue)
                 raise
             self._state = threading.Condition()
@@ -213,7 +213,7 @@ if sys.platform != "win32":
                     self._state.notify_all()
                 try:
                     self._state.wait_for(lambda: self._granted, timeout)
-                except BaseException:
+                except BaseException:  # an interrupt, too; raised again
                     self._wanted = False
                     if self._granted:
                         self.release()

@@ -113,7 +113,7 @@ class ReaderPool:
                 self._waiting -= 1
         try:
             connection = self._open()
-        except BaseException:
+        except BaseException:  # an interrupt, too; raised again
             with self._state:
                 self._count -= 1
                 self._state.notify()

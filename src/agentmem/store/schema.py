@@ -204,7 +204,7 @@ def create_or_migrate(connection: Connection) -> list[str]:
         try:
             _apply(connection, migration)
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # an interrupt, too; raised again
             connection.rollback()
             raise
         names.append(migration.name)

@@ -67,7 +67,7 @@ class Store:
         _open_stores.add(self)
         try:
             self._prepare()
-        except BaseException:
+        except BaseException:  # an interrupt, too; raised again
             self.close()
             raise
 
@@ -114,7 +114,7 @@ class Store:
             connection = self._readers.acquire(self._timeout)
             try:
                 return connection, self._state_inside(connection)
-            except BaseException as error:
+            except BaseException as error:  # an interrupt, too
                 # Whatever was wrong with it, the next caller gets another one.
                 connection.broken = connection.broken or isinstance(error, apsw.Error)
                 connection.rollback()
@@ -159,7 +159,7 @@ class Store:
             state = read_state(writer)
             self._check(state)
             return WriteTransaction(writer, state, self._model)
-        except BaseException:
+        except BaseException:  # an interrupt, too; raised again
             writer.rollback()
             raise
 
@@ -188,7 +188,7 @@ class Store:
                 write_counts(writer, counts)
             writer.execute("COMMIT")
             transaction.committed = True
-        except BaseException as error:
+        except BaseException as error:  # an interrupt, too
             # An interrupt may arrive when SQLite has committed and Python not yet noticed.
             failed = isinstance(error, Exception) or isinstance(error.__context__, apsw.Error)
             transaction.committed = not failed and not writer.in_transaction
@@ -218,7 +218,7 @@ class Store:
                 try:
                     assert self._writer is not None
                     write_counts(self._writer, counts)
-                except BaseException:
+                except BaseException:  # an interrupt, too; raised again
                     self._access.give_back(counts)
                     raise
 
@@ -371,7 +371,7 @@ class _Writing:
         try:
             store._require_open()  # it may have been closed while we waited
             self._transaction = store._begin_write()
-        except BaseException:
+        except BaseException:  # an interrupt, too; raised again
             store._lock.release()
             raise
         return self._transaction

@@ -122,7 +122,7 @@ class WriteTransaction:
                 raise StoreError(
                     f"a change inside this savepoint failed half-way: {self._failure}"
                 ) from self._failure
-        except BaseException:
+        except BaseException:  # an interrupt, too; raised again
             if self._db.in_transaction:  # SQLite may have rolled everything back by itself
                 self._db.execute(f"ROLLBACK TO {name}")
                 self._db.execute(f"RELEASE {name}")
@@ -147,7 +147,7 @@ class WriteTransaction:
             ) from self._failure
         try:
             yield
-        except BaseException as error:
+        except BaseException as error:  # an interrupt, too; raised again
             self._failure = error
             raise
 

@@ -51,7 +51,7 @@ class Source:
         try:
             self._schema, self._batches = self._open(given)
             self._check_columns()
-        except BaseException:
+        except BaseException:  # an interrupt, too; raised again
             self.close()
             raise
 

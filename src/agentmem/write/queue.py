@@ -319,7 +319,7 @@ class WriteQueue:
                             f"{len(self._inside):,} writes are still running and none has got on"
                             f" for {self._timeout:g} s; nothing was closed: try again"
                         )
-            except BaseException:
+            except BaseException:  # an interrupt, too; raised again
                 self._closing = False
                 raise
         self.workers.shutdown()
