@@ -48,14 +48,14 @@ class BareSessions:
     """As many threads as the embedder has sessions, and ``session.run`` on ready batches."""
 
     def __init__(self, name: str, texts: list[str], config: EmbeddingConfig) -> None:
-        from agentmem.embed.onnx import OUTPUT, open_session, usable_cores
+        from agentmem.embed.onnx import OUTPUT, open_session
         from agentmem.embed.text import Reader
         from agentmem.embed.work import Work
 
         files = models.provision(name)
         self.session = open_session(files)
         self.output = [OUTPUT]
-        self.threads = min(usable_cores(), 8)
+        self.threads = config.calls
         reader = Reader(files.tokenizer, files.max_length, special=True)
         work = Work(texts, reader.ids, limit=config.max_batch_tokens, sessions=self.threads)
         self.batches: list[dict[str, Any]] = []

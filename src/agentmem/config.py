@@ -39,6 +39,9 @@ class Limits:
     max_filter_nodes: int = 10_000  # conditions and operands of one filter
 
 
+_MOST_CALLS = 256
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddingConfig:
     """How texts become vectors."""
@@ -50,6 +53,24 @@ class EmbeddingConfig:
     cache_entries: int = 10_000  # vectors kept in memory by their text; 0: none
     cache_bytes: int = 64 << 20  # of those, keys and all
     cache_ttl: float = 0.0  # seconds one is kept; 0: until others need its room
+
+    def __post_init__(self) -> None:
+        if self.sessions > _MOST_CALLS:
+            raise ConfigError(
+                f"config.embedding.sessions must be at most {_MOST_CALLS}, not {self.sessions};"
+                " more model calls at the same time than cores only wait for one another"
+            )
+
+    @property
+    def calls(self) -> int:
+        """Model calls at the same time: ``sessions``, or what 0 stands for here."""
+        if self.sessions:
+            return self.sessions
+        if hasattr(os, "sched_getaffinity"):
+            usable = len(os.sched_getaffinity(0))
+        else:
+            usable = os.cpu_count() or 1
+        return min(usable, 8)
 
 
 @dataclass(frozen=True, slots=True)

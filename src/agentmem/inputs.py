@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentmem.errors import InvalidInputError, LimitError, ScopeError, VectorError
+from agentmem.errors import InvalidInputError, LimitError, ScopeError, StorePathError, VectorError
 from agentmem.types import MEMORY_TYPES, SCOPE_FIELDS, Scope
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ __all__ = [
     "check_level",
     "check_memory_type",
     "check_metadata",
+    "check_path",
     "check_text",
     "check_vector",
     "check_vectors",
@@ -47,6 +50,28 @@ def shorten(value: object, width: int = 60) -> str:
     except ValueError:  # an int with more digits than Python writes
         text = f"a {type(value).__name__} of thousands of digits"
     return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def check_path(path: object) -> Path:
+    """The folder of a store; ``~`` is the user's.
+
+    Raises:
+        StorePathError: not a path that can name a folder.
+    """
+    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
+        raise StorePathError(f"the path of a store is a string or a Path, not {shorten(path)}")
+    text = os.fspath(path)
+    if not text.strip() or "\0" in text or not _encodable(text):
+        raise StorePathError(f"{text!r} cannot name a folder; give the path of one")
+    return Path(text).expanduser()
+
+
+def _encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # -- text ---------------------------------------------------------------------------------

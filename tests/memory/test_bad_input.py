@@ -351,6 +351,8 @@ def test_an_unknown_embedder(path: Path) -> None:
 def test_unknown_settings(path: Path) -> None:
     with pytest.raises(ConfigError, match=r"limits\.max_contents"):
         Memory(path, config={"limits": {"max_contents": 1}})
+    with pytest.raises(ConfigError, match=r"embedding\.sessions.*256"):
+        Memory(path, config={"embedding": {"sessions": 10**9}})
     with pytest.raises(ConfigError, match="'path'"):
         Memory.from_config({"embedder": "static"})
     with pytest.raises(ConfigError, match="colour"):

@@ -7,7 +7,6 @@ copy of the weights however many they are (docs/embedding.md has the measurement
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from agentmem.config import EmbeddingConfig
     from agentmem.types import ModelFiles
 
-__all__ = ["OnnxEncoder", "open_session", "usable_cores"]
+__all__ = ["OnnxEncoder", "open_session"]
 
 #: Every error of ONNX Runtime; they have no common base.
 _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
@@ -36,16 +35,7 @@ _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
     if isinstance(kind, type) and issubclass(kind, Exception)
 )
 
-MOST_SESSIONS = 8
-
 OUTPUT = "last_hidden_state"
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def open_session(files: ModelFiles, threads: int = 1) -> ort.InferenceSession:
@@ -106,7 +96,7 @@ class OnnxEncoder:
         kept = files.max_length
         if config.max_length:
             kept = min(kept, config.max_length)
-        self.size = config.sessions or min(usable_cores(), MOST_SESSIONS)
+        self.size = config.calls
         threads = max(config.threads_per_session, 1)
         # Operators that use several threads share their session's: one session each, then.
         copies = 1 if threads == 1 else self.size

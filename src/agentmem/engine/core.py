@@ -11,13 +11,13 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from agentmem.errors import ClosedError, InvalidInputError, StorePathError, UnsupportedError
+from agentmem.engine.model import Model
+from agentmem.errors import ClosedError, InvalidInputError
 from agentmem.index.recipe import RECIPE
-from agentmem.inputs import shorten
+from agentmem.inputs import check_path
 from agentmem.store import Store, filters
 from agentmem.times import now_micros
 from agentmem.types import PartitionKey, Scope, SearchMode
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from agentmem.embed.caching import CachingEmbedder
     from agentmem.index.analyzer import EnglishAnalyzer
     from agentmem.index.hot import HotIndex
-    from agentmem.models import Spec
-    from agentmem.ports import Embedder, Filter, Progress
+    from agentmem.ports import Filter, Progress
     from agentmem.search.context import CountTokens, Order
     from agentmem.search.reading import Reader
     from agentmem.search.searcher import Searcher
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from agentmem.write.queue import WriteQueue
     from agentmem.write.writer import Writer
 
-__all__ = ["Engine", "migrate", "reembed"]
+__all__ = ["Engine"]
 
 _T = TypeVar("_T")
 
@@ -72,9 +71,11 @@ class Engine:
         self.parts: dict[str, Any] = {}
         self._closed = False
         self._pid = os.getpid()
-        self._model = _Model(embedder, config)
+        self._model = Model(embedder, config)
         self._temporary = str(path) == ":memory:"  # of a Path, too
-        self.path = Path(tempfile.mkdtemp(prefix="agentmem-")) if self._temporary else _folder(path)
+        self.path = (
+            Path(tempfile.mkdtemp(prefix="agentmem-")) if self._temporary else check_path(path)
+        )
         try:
             self.store = Store(
                 self.path,
@@ -147,7 +148,7 @@ class Engine:
         settings = self.config.write
         return WriteQueue(
             self.writer.work,
-            leaders=settings.leaders or self.config.embedding.sessions or _usable_cores(),
+            leaders=settings.leaders or self.config.embedding.calls,
             shared_rows=settings.shared_rows,
             alone_rows=settings.alone_rows,
             calls=settings.queue_calls,
@@ -442,140 +443,3 @@ class Engine:
     def _remove_temporary(self) -> None:
         if self._temporary:
             shutil.rmtree(self.path, ignore_errors=True)
-
-
-def _folder(path: object) -> Path:
-    """
-    Raises:
-        StorePathError: not a path that can name a folder.
-    """
-    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
-        raise StorePathError(f"the path of a store is a string or a Path, not {shorten(path)}")
-    text = os.fspath(path)
-    if not text.strip() or "\0" in text or not _encodable(text):
-        raise StorePathError(f"{text!r} cannot name a folder; give the path of one")
-    return Path(text).expanduser()
-
-
-def _encodable(text: str) -> bool:
-    try:
-        os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-class _Model:
-    """The embedder that a caller named or made: what it is, before anything is loaded."""
-
-    def __init__(self, embedder: Any, config: Config) -> None:
-        """
-        Raises:
-            ModelNotFoundError, ModelCorruptError: a name or folder that is no model.
-            ConfigError: an object that is no embedder.
-        """
-        if isinstance(embedder, str | os.PathLike):
-            from agentmem.models import resolve
-
-            self._spec: Spec | None = resolve(os.fspath(embedder))
-            spec = self._spec
-            self._load: Callable[[], Embedder] = partial(_local_embedder, spec, config)
-            self.name, self.model_id, self.dim = spec.name, spec.model_id, spec.dim
-        else:
-            from agentmem.embed import wrap
-
-            self._spec = None
-            own = wrap(embedder)
-            self._load = lambda: own
-            self.name, self.model_id, self.dim = own.name, own.model_id, own.dim
-
-    def load(self) -> Embedder:
-        """The embedder; its weights are still read on first use."""
-        return self._load()
-
-    def token_counter(self) -> CountTokens:
-        """
-        Raises:
-            UnsupportedError: an embedder of the caller's, whose tokenizer nobody knows.
-        """
-        if self._spec is None:
-            raise UnsupportedError(
-                f"the embedder {self.name!r} names no tokenizer to count with; pass"
-                " tokenizer=, a function from a list of texts to the number of tokens of each"
-            )
-        from agentmem.embed.text import token_counter
-        from agentmem.models import provision
-
-        return token_counter(provision(self._spec.name).tokenizer)
-
-
-def _usable_cores() -> int:
-    """As many as ``EmbeddingConfig.sessions`` counts."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, 8)
-
-
-def _local_embedder(spec: Spec, config: Config) -> Embedder:
-    from agentmem.embed import create
-    from agentmem.models import provision
-
-    return create(spec, lambda: provision(spec.name), config.embedding)
-
-
-def reembed(
-    path: str | os.PathLike[str],
-    embedder: Any,
-    *,
-    config: Config | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Move the store in ``path`` to another embedding model (``agentmem reembed``).
-
-    It can be interrupted and goes on where it stopped.  Other processes can search meanwhile;
-    once the models are swapped, they get a ModelMismatchError and open the store anew.
-
-    Args:
-        embedder: as for ``Memory``.
-        progress: called with (memories done, memories in all).
-
-    Returns:
-        ``{"model_id", "dim", "embedded"}``
-
-    Raises:
-        StorePathError: there is no store in ``path``.
-    """
-    from agentmem.config import Config
-    from agentmem.write.moving import move_to_model
-
-    settings = config or Config()
-    model = _Model(embedder, settings)
-    loaded = model.load()
-    try:
-        with closing(_existing(path, settings)) as store:
-            embedded = move_to_model(store, loaded, progress)
-    finally:
-        loaded.close()
-    return {"model_id": model.model_id, "dim": model.dim, "embedded": embedded}
-
-
-def migrate(path: str | os.PathLike[str], *, config: Config | None = None) -> dict[str, Any]:
-    """Bring the store in ``path`` to this version's schema; opening it does the same.
-
-    Returns:
-        ``{"applied": [names of migrations]}``
-
-    Raises:
-        StorePathError: there is no store in ``path``.
-        SchemaVersionError: it was made by a newer version.
-    """
-    from agentmem.config import Config
-
-    with closing(_existing(path, config or Config())) as store:
-        return {"applied": store.migrated}
-
-
-def _existing(path: str | os.PathLike[str], config: Config) -> Store:
-    folder = _folder(path)
-    if not Store.exists(folder):
-        raise StorePathError(f"there is no store in {str(folder)!r}; check the path")
-    return Store(folder, config.store)

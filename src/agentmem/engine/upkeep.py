@@ -1,0 +1,74 @@
+"""What is done to a closed store: another model, another schema."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from agentmem.config import Config
+from agentmem.engine.model import Model
+from agentmem.errors import StorePathError
+from agentmem.inputs import check_path
+from agentmem.store import Store
+
+if TYPE_CHECKING:
+    from agentmem.ports import Progress
+
+__all__ = ["migrate", "reembed"]
+
+
+def reembed(
+    path: str | os.PathLike[str],
+    embedder: Any,
+    *,
+    config: Config | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Move the store in ``path`` to another embedding model (``agentmem reembed``).
+
+    It can be interrupted and goes on where it stopped.  Other processes can search meanwhile;
+    once the models are swapped, they get a ModelMismatchError and open the store anew.
+
+    Args:
+        embedder: as for ``Memory``.
+        progress: called with (memories done, memories in all).
+
+    Returns:
+        ``{"model_id", "dim", "embedded"}``
+
+    Raises:
+        StorePathError: there is no store in ``path``.
+    """
+    from agentmem.write.moving import move_to_model
+
+    settings = config or Config()
+    model = Model(embedder, settings)
+    loaded = model.load()
+    try:
+        with closing(_existing(path, settings)) as store:
+            embedded = move_to_model(store, loaded, progress)
+    finally:
+        loaded.close()
+    return {"model_id": model.model_id, "dim": model.dim, "embedded": embedded}
+
+
+def migrate(path: str | os.PathLike[str], *, config: Config | None = None) -> dict[str, Any]:
+    """Bring the store in ``path`` to this version's schema; opening it does the same.
+
+    Returns:
+        ``{"applied": [names of migrations]}``
+
+    Raises:
+        StorePathError: there is no store in ``path``.
+        SchemaVersionError: it was made by a newer version.
+    """
+    with closing(_existing(path, config or Config())) as store:
+        return {"applied": store.migrated}
+
+
+def _existing(path: str | os.PathLike[str], config: Config) -> Store:
+    folder = check_path(path)
+    if not Store.exists(folder):
+        raise StorePathError(f"there is no store in {str(folder)!r}; check the path")
+    return Store(folder, config.store)
