@@ -133,6 +133,33 @@ class Scope(common.TemporaryStore):
     track_p99.unit = "ms"  # type: ignore[attr-defined]
 
 
+class LargeDense:
+    """The ten nearest of many vectors: codes and exact re-scoring over the plain scan."""
+
+    params = (10_000, 100_000)
+    param_names = ("memories",)
+
+    def setup(self, memories: int) -> None:
+        import numpy as np
+
+        from agentmem.index.codes import Codes
+
+        vectors = common.vectors(memories + 20, 384)
+        self.queries = vectors[-20:]
+        self.matrix = vectors[:memories].astype(np.float16)
+        self.codes = Codes(self.matrix)
+
+    def track_against_full_scan(self, memories: int) -> float:
+        """Searches a second, over those of a float16 scan that ranks every row."""
+        from agentmem._native.vectors import top_k_dot
+
+        coded = rate(lambda i: self.codes.best(self.queries[i % 20], None, TOP_K))
+        full = rate(lambda i: top_k_dot(self.matrix, self.queries[i % 20], TOP_K))
+        return coded / full
+
+    track_against_full_scan.unit = "ratio"  # type: ignore[attr-defined]
+
+
 class FirstSearch(common.TemporaryStore):
     """A partition is read from the store when it is first asked for."""
 
