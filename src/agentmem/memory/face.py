@@ -1,0 +1,49 @@
+"""What the parts of ``Memory`` share: the engine, the default scope, checks of arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from agentmem.errors import InvalidInputError, LimitError, ScopeError
+from agentmem.inputs import check_flag, require_scope, resolve_scope, shorten
+from agentmem.types import Scope
+
+if TYPE_CHECKING:
+    from agentmem.config import Limits
+    from agentmem.engine import Engine
+
+__all__ = ["Face"]
+
+
+class Face:
+    """Checks arguments and hands the work to the engine."""
+
+    _engine: Engine
+    _limits: Limits
+    _scope: Scope
+
+    def _id_list(self, ids: Iterable[str]) -> list[str]:
+        if isinstance(ids, str | bytes | Mapping) or not isinstance(ids, Iterable):
+            raise InvalidInputError(f"ids must be a list of ids, not {shorten(ids)}")
+        most = self._limits.max_batch
+        found = list(islice(ids, most + 1))  # an endless iterator is not followed further
+        if len(found) > most:
+            raise LimitError(f"there are more ids than limits.max_batch = {most:,}; split them")
+        return found
+
+    def _resolve(self, user_id: object, agent_id: object, run_id: object, org_id: object) -> Scope:
+        given = {"user_id": user_id, "agent_id": agent_id, "run_id": run_id, "org_id": org_id}
+        return resolve_scope(given, self._scope, self._limits)
+
+    def _reading_scope(
+        self, user_id: object, agent_id: object, run_id: object, org_id: object, unscoped: bool
+    ) -> Scope:
+        if not check_flag(unscoped, "unscoped"):
+            scope = self._resolve(user_id, agent_id, run_id, org_id)
+            require_scope(scope)
+            return scope
+        if any(value is not None for value in (user_id, agent_id, run_id, org_id)):
+            raise ScopeError("unscoped=True reads across all scopes; leave the scope ids out")
+        return Scope()
