@@ -94,6 +94,7 @@ def test_ctrl_c_ends_a_command(program, process, tmp_path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     with pipe.open("w") as facts:  # opens when the program reads
         facts.write("likes coffee\n")
@@ -102,6 +103,11 @@ def test_ctrl_c_ends_a_command(program, process, tmp_path) -> None:
     assert running.returncode == 130
     assert (output, message.strip()) == ("", "error: interrupted")
     assert process("count", "--user", "a").stdout == "1\n"
+
+
+def heed_interrupts() -> None:
+    """A shell starts background jobs with Ctrl-C ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def interrupt(running: subprocess.Popen[str]) -> tuple[str, str]:
