@@ -101,8 +101,11 @@ static void scale(float *values, int32_t n, float bound) {
 
 void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_runs *runs,
                             const uint64_t *terms, const uint16_t *counts, const uint8_t *names,
-                            size_t n_terms, float k1, float b, agm_words_found *out) {
+                            size_t n_terms, const agm_whole *whole, float k1, float b,
+                            agm_words_found *out) {
     const size_t slots = (size_t)runs->slots;
+    const int32_t all_slots = whole ? whole->slots : runs->slots;
+    const int32_t all_runs = whole ? whole->runs : runs->runs;
     level own = level_of(k1, b, runs->length);
     level window = level_of(k1, b, runs->window_length);
     level run = level_of(k1, b, runs->run_length);
@@ -112,13 +115,15 @@ void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_run
     memset(out->named, 0, slots * sizeof *out->named);
     for (size_t q = 0; q < n_terms; q++) {
         const int32_t found = count_texts(texts, n_texts, terms[q], out);
-        const float weight = (float)counts[q] * idf(runs->slots, found);
+        const int32_t have = whole ? whole->texts_with[q] : found;
+        const float weight = (float)counts[q] * idf(all_slots, have);
         own.bound += weight;
         const int32_t windows = count_windows(runs, found, out);
         const int32_t in_runs = count_runs(runs, found, out);
-        const float run_weight = (float)counts[q] * idf(runs->runs, in_runs);
+        const int32_t runs_have = whole ? whole->runs_with[q] : in_runs;
+        const float run_weight = (float)counts[q] * idf(all_runs, runs_have);
         run.bound += run_weight;
-        if (names && names[q] && (int64_t)found * AGM_FAMILIAR >= runs->slots) {
+        if (names && names[q] && (int64_t)have * AGM_FAMILIAR >= all_slots) {
             for (int32_t i = 0; i < found; i++) out->named[out->touched[i]] = 1.0f;
         }
         saturate(&own, weight, runs->lengths, out->count, out->touched, found, out->own);

@@ -29,6 +29,13 @@ typedef struct {
     int32_t window;
 } agm_runs;
 
+/* The partition that these texts are a part of: how many texts and runs it has, and how many of
+ * each have each term of the query. */
+typedef struct {
+    int32_t slots, runs;
+    const int32_t *texts_with, *runs_with; /* terms */
+} agm_whole;
+
 /* What a query's words give.  The caller owns the arrays; those for counting come and go zeroed. */
 typedef struct {
     float *own, *window; /* slots; BM25 over its bound */
@@ -38,10 +45,12 @@ typedef struct {
     int32_t *touched, *window_touched, *run_touched; /* slots, slots, runs */
 } agm_words_found;
 
-/* BM25 as in postings.h, of every text, of every window and of every run taken as one text. */
+/* BM25 as in postings.h, of every text, of every window and of every run taken as one text.
+ * whole is NULL where the texts are all there is; else the means in runs are the whole's, too. */
 void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_runs *runs,
                             const uint64_t *terms, const uint16_t *counts, const uint8_t *names,
-                            size_t n_terms, float k1, float b, agm_words_found *out);
+                            size_t n_terms, const agm_whole *whole, float k1, float b,
+                            agm_words_found *out);
 
 /* What each part is multiplied with. */
 typedef struct {

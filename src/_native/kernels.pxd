@@ -77,6 +77,12 @@ cdef extern from "conversation.h" nogil:
         float run_length
         int32_t window
 
+    ctypedef struct agm_whole:
+        int32_t slots
+        int32_t runs
+        const int32_t *texts_with
+        const int32_t *runs_with
+
     ctypedef struct agm_words_found:
         float *own
         float *window
@@ -101,8 +107,8 @@ cdef extern from "conversation.h" nogil:
 
     void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_runs *runs,
                                 const uint64_t *terms, const uint16_t *counts,
-                                const uint8_t *names, size_t n_terms, float k1, float b,
-                                agm_words_found *out)
+                                const uint8_t *names, size_t n_terms, const agm_whole *whole,
+                                float k1, float b, agm_words_found *out)
     void agm_conversation_total(const agm_runs *runs, const agm_weights *weights,
                                 const float *dense, const agm_words_found *words,
                                 const int32_t *actors, const uint8_t *asked,

@@ -13,7 +13,7 @@ from libc.string cimport memset
 from kernels cimport (
     agm_dispatch, agm_heap, agm_heap_drain, agm_heap_offer, agm_postings, agm_postings_bm25,
     agm_conversation_total, agm_conversation_words, agm_postings_build, agm_postings_bytes,
-    agm_postings_df, agm_postings_free, agm_runs, agm_text, agm_weights, agm_words_found,
+    agm_postings_df, agm_postings_free, agm_runs, agm_text, agm_weights, agm_whole, agm_words_found,
 )
 
 include "buffers.pxi"
@@ -279,6 +279,8 @@ cdef class Conversation:
         actors: int32 (slots,), a number for who said it, 0 where nobody is known.
         n_actors: the highest of these numbers.
         window: how many neighbours on each side belong to the window of a row.
+        means: of the lengths of texts, windows and runs, where these rows are a part of a larger
+            partition; None where they are all of it.
 
     Raises:
         ValueError: the arrays do not fit one another.
@@ -294,7 +296,7 @@ cdef class Conversation:
     cdef _Buffer _starts, _length_part, _actors
 
     def __cinit__(self, parts, starts, length_part, actors, Py_ssize_t n_actors,
-                  Py_ssize_t window):
+                  Py_ssize_t window, means=None):
         cdef Py_ssize_t i, r, slots, runs
         cdef const int32_t *first
         self._held = []
@@ -331,6 +333,8 @@ cdef class Conversation:
             raise MemoryError()
         self._take_parts(parts)
         self._measure()
+        if means is not None:
+            self._runs.length, self._runs.window_length, self._runs.run_length = means
 
     cdef _take_parts(self, list parts):
         cdef _Buffer rows, slots
@@ -414,7 +418,7 @@ cdef class Conversation:
         return 9 * <Py_ssize_t>self._runs.slots + 4 * <Py_ssize_t>self._runs.runs + self._largest
 
     def score(self, vector, terms, counts, names, asked, extra, weights, float k1, float b,
-              work, out):
+              work, out, whole=None):
         """The score of every row, part after part, into ``out``; 0 where it is not live.
 
         Args:
@@ -431,6 +435,9 @@ cdef class Conversation:
                 cosine, BM25 of its text, BM25 of its window, 1 where such a name occurs; per run
                 BM25 and the highest cosine.
             out: float32 (rows,), overwritten.
+            whole: of the partition that these rows are a part of ``(texts, runs, texts_with,
+                runs_with)``: how many it has, and int32 (q,) each how many have each term; None
+                where these rows are all of it.
         """
         cdef _Buffer query = _read(vector, b"f", 1, "vector")
         cdef _Buffer wanted = _read(terms, b"Q", 1, "terms")
@@ -438,7 +445,9 @@ cdef class Conversation:
         cdef _Buffer factors = _read(weights, b"f", 1, "weights")
         cdef _Buffer space = _write(work, b"f", 1, "work")
         cdef _Buffer target = _write(out, b"f", 1, "out")
-        cdef _Buffer marks, people, more
+        cdef _Buffer marks, people, more, texts_with, runs_with
+        cdef agm_whole statistics
+        cdef const agm_whole *everything = NULL
         cdef const uint8_t *name = NULL
         cdef const uint8_t *person = NULL
         cdef const float *added = NULL
@@ -470,22 +479,32 @@ cdef class Conversation:
             if more.size(0) != self._runs.slots:
                 raise ValueError(f"extra has {more.size(0)} entries, not {self._runs.slots}")
             added = <const float *>more.view.buf
+        if whole is not None:
+            statistics.slots, statistics.runs = whole[0], whole[1]
+            texts_with = _read(whole[2], b"i", 1, "texts_with")
+            runs_with = _read(whole[3], b"i", 1, "runs_with")
+            if texts_with.size(0) != q or runs_with.size(0) != q:
+                raise ValueError(f"{q} terms, but the whole counts {texts_with.size(0)} and "
+                                 f"{runs_with.size(0)}")
+            statistics.texts_with = <const int32_t *>texts_with.view.buf
+            statistics.runs_with = <const int32_t *>runs_with.view.buf
+            everything = &statistics
         if self._rows * self._dim < _SMALL:
             self._score(<const float *>query.view.buf, <const uint64_t *>wanted.view.buf,
                         <const uint16_t *>times.view.buf, name, q, person, added,
-                        <const agm_weights *>factors.view.buf, k1, b,
+                        <const agm_weights *>factors.view.buf, everything, k1, b,
                         <float *>space.view.buf, <float *>target.view.buf)
         else:
             with nogil:
                 self._score(<const float *>query.view.buf, <const uint64_t *>wanted.view.buf,
                             <const uint16_t *>times.view.buf, name, q, person, added,
-                            <const agm_weights *>factors.view.buf, k1, b,
+                            <const agm_weights *>factors.view.buf, everything, k1, b,
                             <float *>space.view.buf, <float *>target.view.buf)
 
     cdef void _score(self, const float *query, const uint64_t *terms, const uint16_t *counts,
                      const uint8_t *names, Py_ssize_t q, const uint8_t *asked,
-                     const float *extra, const agm_weights *weights, float k1, float b,
-                     float *work, float *out) noexcept nogil:
+                     const float *extra, const agm_weights *weights, const agm_whole *whole,
+                     float k1, float b, float *work, float *out) noexcept nogil:
         cdef Py_ssize_t slots = self._runs.slots, runs = self._runs.runs, p, i
         cdef agm_words_found words
         cdef float *dense = work
@@ -516,7 +535,7 @@ cdef class Conversation:
                 if slot[i] >= 0:
                     dense[slot[i]] = row[i]
         agm_conversation_words(self._texts, self._n_parts, &self._runs, terms, counts, names, q,
-                               k1, b, &words)
+                               whole, k1, b, &words)
         agm_conversation_total(&self._runs, weights, dense, &words,
                                <const int32_t *>self._actors.view.buf, asked,
                                <const float *>self._length_part.view.buf, extra, best, total)

@@ -289,9 +289,14 @@ def conversations(draw: st.DrawFn) -> dict[str, Any]:
     starts = np.array([0, *inner, slots] if slots else [0], np.int32)
     query = np.unique(chance.integers(1, 15, draw(st.integers(0, 6)))).astype(np.uint64)
     actors = chance.integers(0, 4, slots).astype(np.int32)
+    partial = draw(st.booleans())  # or all there is
     return {
         "parts": parts,
-        "rest": (starts, chance.random(slots, np.float32), actors, 3, draw(st.integers(0, 3))),
+        "rest": (
+            *(starts, chance.random(slots, np.float32), actors, 3, draw(st.integers(0, 3))),
+            (6.5, 20.0, 31.0) if partial else None,
+        ),
+        "whole": (100, 30, *chance.integers(9, 25, (2, len(query)), np.int32)) if partial else None,
         "query": (
             chance.standard_normal(dim, np.float32),
             query,
@@ -314,7 +319,7 @@ def test_conversations_equal_twin(made: dict[str, Any]) -> None:
         conversation = module.Conversation(parts, *made["rest"])
         work = np.full(conversation.work_size, np.nan, np.float32)
         out = np.full(conversation.rows, np.nan, np.float32)
-        conversation.score(*made["query"], work, out)
+        conversation.score(*made["query"], work, out, made["whole"])
         answers.append((out, work))
     (out, work), (wanted, parts_wanted) = answers
     np.testing.assert_allclose(out, wanted, rtol=1e-5, atol=2e-5)

@@ -51,6 +51,7 @@ class Conversation:
         actors: NDArray[np.int32],
         n_actors: int,
         window: int,
+        means: tuple[float, float, float] | None = None,
     ) -> None: ...
     @property
     def rows(self) -> int: ...
@@ -69,4 +70,5 @@ class Conversation:
         b: float,
         work: NDArray[np.float32],
         out: NDArray[np.float32],
+        whole: tuple[int, int, NDArray[np.int32], NDArray[np.int32]] | None = None,
     ) -> None: ...

@@ -314,7 +314,9 @@ class Conversation:
         actors: NDArray[np.int32],
         n_actors: int,
         window: int,
+        means: tuple[float, float, float] | None = None,
     ) -> None:
+        self._means = means
         self._parts, self._starts, self._actors = parts, starts, actors
         self._length_part = length_part
         self._run_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
@@ -350,6 +352,7 @@ class Conversation:
         b: float,
         work: Floats,
         out: Floats,
+        whole: tuple[int, int, NDArray[np.int32], NDArray[np.int32]] | None = None,
     ) -> None:
         dense = np.zeros(len(self._lengths))
         found = np.zeros((len(terms), len(self._lengths)))
@@ -361,24 +364,30 @@ class Conversation:
                 docs, times = postings._docs[has], postings._counts[has]
                 found[i, places[docs[live[docs]]]] = times[live[docs]]
 
-        def bm25(tf: NDArray[Any], lengths: NDArray[Any], idf: NDArray[Any]) -> NDArray[Any]:
+        def bm25(
+            level: int, tf: NDArray[Any], lengths: NDArray[Any], idf: NDArray[Any]
+        ) -> NDArray[Any]:
             mean = lengths.mean() if len(lengths) else 0.0
+            if self._means is not None:
+                mean = self._means[level]
             norm = k1 * (1 - b + b * (lengths / mean if mean else 0 * lengths))
             with np.errstate(invalid="ignore"):
                 sums = (counts * idf) @ np.where(tf > 0, tf / (tf + norm), 0.0)
             return np.asarray(sums / (counts * idf).sum() if len(terms) else sums)
 
-        def idf(tf: NDArray[Any]) -> NDArray[Any]:
-            df = (tf > 0).sum(axis=1)
-            return np.asarray(np.log1p((tf.shape[1] - df + 0.5) / (df + 0.5)))
-
         in_runs = found @ self._runs.T
-        own = bm25(found, self._lengths, idf(found))
-        window = bm25(found @ self._windows, self._windows @ self._lengths, idf(found))
-        run = bm25(in_runs, self._runs @ self._lengths, idf(in_runs))
+        n, n_runs = len(dense), len(self._runs)
+        df, run_df = (found > 0).sum(axis=1), (in_runs > 0).sum(axis=1)
+        if whole is not None:
+            n, n_runs, df, run_df = whole[0], whole[1], whole[2], whole[3]
+        idf = np.log1p((n - df + 0.5) / (df + 0.5))
+        run_idf = np.log1p((n_runs - run_df + 0.5) / (run_df + 0.5))
+        own = bm25(0, found, self._lengths, idf)
+        window = bm25(1, found @ self._windows, self._windows @ self._lengths, idf)
+        run = bm25(2, in_runs, self._runs @ self._lengths, run_idf)
         named = np.zeros(len(dense))
         if names is not None:
-            familiar = (found > 0).sum(axis=1) * 10 >= len(dense)
+            familiar = df * 10 >= n
             named = (found[(names != 0) & familiar] > 0).any(axis=0).astype(np.float64)
         best = np.array([dense[r > 0].max() for r in self._runs])
         w = dict(zip(WEIGHTS, weights.astype(np.float64), strict=True))

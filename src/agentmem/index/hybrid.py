@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from agentmem.config import RankingConfig
     from agentmem.index.view import View
+    from agentmem.index.whole import Whole
     from agentmem.ports import Analyzer
     from agentmem.types import Cues
 
@@ -124,9 +125,11 @@ class Hybrid:
         counts: NDArray[np.uint16],
         cues: Cues | None,
         at: int | None,
+        whole: Whole | None = None,
     ) -> Scored:
-        """Every row of a view that has at least one live row."""
-        layout = self._layout(view)
+        """Every row of a view that has at least one live row; ``whole`` is of the partition where
+        the view holds only some of its runs."""
+        layout = self._layout(view, whole)
         conversation = layout.conversation
         work, scores = _scratch.take(conversation.work_size, conversation.rows)
         names = None
@@ -147,6 +150,7 @@ class Hybrid:
             self._ranking.b,
             work,
             scores,
+            None if whole is None else (whole.n, whole.runs, whole.df, whole.run_df),
         )
         return Scored(scores, layout, work, asked, extras)
 
@@ -204,8 +208,10 @@ class Hybrid:
             "length": length * float(layout.length_part[slot]),
         }
 
-    def _layout(self, view: View) -> Layout:
+    def _layout(self, view: View, whole: Whole | None) -> Layout:
         """Two threads may both make it; either one will do."""
+        if whole is not None:
+            return Layout(view, self._analyzer, self._ranking.window, whole)
         made = view.derived.get("layout")
         if made is None:
             made = view.derived["layout"] = Layout(view, self._analyzer, self._ranking.window)

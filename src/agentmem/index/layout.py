@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agentmem.index.view import View
+    from agentmem.index.whole import Whole
     from agentmem.ports import Analyzer
 
 __all__ = ["Layout"]
@@ -48,7 +49,10 @@ class Layout:
         "starts",
     )
 
-    def __init__(self, view: View, analyzer: Analyzer, window: int) -> None:
+    def __init__(
+        self, view: View, analyzer: Analyzer, window: int, whole: Whole | None = None
+    ) -> None:
+        """``whole``: of the partition that the view is a part of; None where it is all of it."""
         self.n = view.n
         self._parts = [part.segment.rows for part in view.parts]
         self._live = [
@@ -59,7 +63,8 @@ class Layout:
         self.starts = self._find_starts()
         self.slots = self._spread()
         lengths = self._join_lengths()[self._order]
-        self.length_part = length_part(lengths, view.length / view.n if view.n else 0.0)
+        n, length = (view.n, view.length) if whole is None else (whole.n, whole.length)
+        self.length_part = length_part(lengths, length / n if n else 0.0)
         self.actors = self._number_actors(analyzer)
         self.conversation = Conversation(
             [
@@ -71,6 +76,7 @@ class Layout:
             self.actors,
             self.n_actors,
             window,
+            None if whole is None else whole.means,
         )
 
     def column(self, name: str) -> NDArray[Any]:

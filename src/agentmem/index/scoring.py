@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from agentmem.index.hybrid import Hybrid, Scored
     from agentmem.index.segment import Segment
     from agentmem.index.view import View
+    from agentmem.index.whole import Whole
     from agentmem.types import Cues, Scope, SearchMode
 
 __all__ = ["Masks", "masks_of", "rank"]
@@ -106,11 +107,13 @@ def rank(
     explain: bool,
     cues: Cues | None = None,
     at: int | None = None,
+    whole: Whole | None = None,
 ) -> list[Hit]:
     """The best rows for one query, best first, ties by smaller key.
 
     ``vector`` is ``(dim,)`` normalised (None in keyword mode), ``terms`` are the query's
-    distinct terms in ascending order with their ``counts`` (None in dense mode).
+    distinct terms in ascending order with their ``counts`` (None in dense mode).  ``whole`` is of
+    the partition where the view is only a part of it.
     """
     if not view.n:
         return []
@@ -118,13 +121,13 @@ def rank(
         assert vector is not None
         assert terms is not None
         assert counts is not None
-        scored = hybrid.score(view, vector, terms, counts, cues, at)
+        scored = hybrid.score(view, vector, terms, counts, cues, at, whole)
         return _best_of(view, scored, hybrid, masks, top_k, threshold, explain)
     words: _Words | None = None
     if mode == "keyword":
         if terms is None or counts is None or not len(terms):
             return []
-        words = _Words(view, ranking, terms, counts)
+        words = _Words(view, ranking, terms, counts, whole)
         threshold = _POSITIVE if threshold is None else max(threshold, _POSITIVE)
     floor = None if threshold is None else _at_least(threshold)
     hits: list[Hit] = []
@@ -209,16 +212,18 @@ class _Words:
         ranking: RankingConfig,
         terms: NDArray[np.uint64],
         counts: NDArray[np.uint16],
+        whole: Whole | None,
     ) -> None:
         self._k1 = ranking.k1
         self._b = ranking.b
-        self._average = view.length / view.n if view.n else 0.0
+        n, length = (view.n, view.length) if whole is None else (whole.n, whole.length)
+        self._average = length / n if n else 0.0
         self._terms = terms
         # Plain Python: for the few terms of a question NumPy's calls cost more than the sums.
-        n = view.n
+        df = _document_frequencies(view, terms) if whole is None else whole.df.tolist()
         weights = [
-            count * log1p((n - df + 0.5) / (df + 0.5))
-            for count, df in zip(counts.tolist(), _document_frequencies(view, terms), strict=True)
+            count * log1p((n - have + 0.5) / (have + 0.5))
+            for count, have in zip(counts.tolist(), df, strict=True)
         ]
         # Summed in ascending order of terms: the same bits whatever the segments.  The kernel
         # multiplies by k1 + 1.
