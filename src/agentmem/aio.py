@@ -148,6 +148,12 @@ class AsyncMemory:
     flush = _takes_long(Memory.flush)
     warm_up = _takes_long(Memory.warm_up)
     check = _takes_long(Memory.check)
+    backup = _takes_long(Memory.backup)
+
+    @staticmethod
+    @wraps(Memory.restore)
+    async def restore(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(Memory.restore, *args, **kwargs)
 
     async def close(self) -> None:
         """Wait for the writes that are under way and give everything back; see ``Memory``."""

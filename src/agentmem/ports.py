@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    import os
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -303,6 +305,12 @@ class Store(Protocol):
 
     def reset(self) -> None:
         """Erase everything and renew the epoch."""
+        ...
+
+    def backup(
+        self, path: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """A copy of the store, as it is now, as a store in the folder ``path``."""
         ...
 
     def check(self) -> list[str]:

@@ -35,6 +35,8 @@ _COMMANDS = {
     "stats": "upkeep:stats",
     "check": "upkeep:check",
     "flush": "upkeep:flush",
+    "backup": "copies:backup",
+    "restore": "copies:restore",
     "reembed": "upkeep:reembed",
     "migrate": "upkeep:migrate",
     "models": "models:models",

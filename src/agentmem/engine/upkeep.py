@@ -1,4 +1,4 @@
-"""What is done to a closed store: another model, another schema."""
+"""What is done to a closed store: another model, another schema, the content of a backup."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agentmem.store import Store
 if TYPE_CHECKING:
     from agentmem.ports import Progress
 
-__all__ = ["migrate", "reembed"]
+__all__ = ["migrate", "reembed", "restore"]
 
 
 def reembed(
@@ -65,6 +65,43 @@ def migrate(path: str | os.PathLike[str], *, config: Config | None = None) -> di
     """
     with closing(_existing(path, config or Config())) as store:
         return {"applied": store.migrated}
+
+
+def restore(
+    backup: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    config: Config | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Make the folder ``path`` a store with what a backup holds (``agentmem restore``).
+
+    Args:
+        backup: a folder that ``Memory.backup`` made, or any other store.
+        path: where to; made if it is missing.
+        overwrite: whether a store that is there may be replaced.  Whoever has it open goes on
+            with what was restored, unless it was damaged.
+        progress: called with (bytes copied, bytes in all).
+
+    Returns:
+        ``{"path", "memories", "bytes", "migrated": [names of migrations]}``
+
+    Raises:
+        StorePathError: there is no backup, or a store that may not be replaced.
+        StoreCorruptError, SchemaVersionError: the backup is damaged, or a newer version's.
+        StoreFullError, StoreTimeoutError
+    """
+    from agentmem.store.copies import restore as run
+
+    settings = config or Config()
+    return run(
+        check_path(backup).absolute(),
+        check_path(path).absolute(),
+        settings.store,
+        overwrite=overwrite,
+        progress=progress,
+    )
 
 
 def _existing(path: str | os.PathLike[str], config: Config) -> Store:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from agentmem.inputs import check_flag
+from agentmem.engine import restore
+from agentmem.inputs import check_flag, check_path
 from agentmem.memory.face import Face
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ __all__ = ["Upkeep"]
 
 
 class Upkeep(Face):
-    """Projections, checks, counters."""
+    """Projections, checks, counters, backups."""
 
     def flush(self) -> None:
         """Wait until every projection has caught up with the log."""
@@ -38,3 +40,58 @@ class Upkeep(Face):
     def stats(self) -> dict[str, Any]:
         """Sizes and counters of the store, the index, the projection and the embedder."""
         return self._engine.stats()
+
+    def backup(
+        self, path: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Copy the store, as it is now, into another folder, while reading and writing go on.
+
+        The copy is whole and on the disk when this returns, and opens like any store; one that
+        breaks off leaves no store.  Its projection is made again when it is needed.
+
+        Args:
+            path: a folder that is missing or empty.
+            progress: called with (bytes copied, bytes in all).
+
+        Returns:
+            ``{"path": str, "memories": int, "bytes": int}``
+
+        Raises:
+            StorePathError: the folder is not empty, or cannot be written.
+            StoreFullError: its disk is full.
+        """
+        self._engine.check_usable()
+        return self._engine.store.backup(check_path(path), progress=progress)
+
+    @staticmethod
+    def restore(
+        backup: str | os.PathLike[str],
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Make the folder ``path`` a store with what a backup holds; open it afterwards.
+
+        Either all of it is restored or nothing has changed.
+
+        Args:
+            backup: a folder that ``backup`` made, or any other store.
+            path: where to; made if missing.
+            overwrite: replace the store that is there.  A ``Memory`` that has it open, here or
+                in another process, goes on with what was restored, unless it was damaged.
+            progress: called with (bytes copied, bytes in all).
+
+        Returns:
+            ``{"path": str, "memories": int, "bytes": int, "migrated": [str]}``, the last being
+            the migrations that a backup of an earlier version needed.
+
+        Raises:
+            StorePathError: there is no backup, or a store that may not be overwritten.
+            StoreCorruptError: the backup is damaged, or no store.
+            SchemaVersionError: a newer version made it.
+            StoreTimeoutError: somebody kept writing to the store that is to be overwritten.
+            StoreFullError
+        """
+        overwrite = check_flag(overwrite, "overwrite")
+        return restore(backup, path, overwrite=overwrite, progress=progress)

@@ -35,10 +35,11 @@ class Place:
     folder: Path
     config: StoreConfig
     vfs: str | None = None  # another SQLite VFS, for tests that make the disk fail
+    name: str = DATABASE_NAME
 
     @property
     def database(self) -> Path:
-        return self.folder / DATABASE_NAME
+        return self.folder / self.name
 
     @property
     def busy_ms(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -22,6 +23,9 @@ from agentmem.store.folder import is_made, make_folder, open_lock
 from agentmem.store.pool import ReaderPool
 from agentmem.store.snapshot import ScopeCache, Snapshot, State, read_state
 from agentmem.store.transaction import Model, WriteTransaction
+
+if TYPE_CHECKING:
+    from agentmem.ports import Progress
 
 __all__ = ["Store"]
 
@@ -256,6 +260,31 @@ class Store:
             erase.drop_everything(self._writer, transaction.seq)
         self._access.take()
         self.scrub()
+
+    def backup(
+        self, path: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Copy what is committed now into the folder ``path``, while writers go on.
+
+        Args:
+            path: missing or empty; a store of its own when this returns.
+            progress: called with (bytes copied, bytes in all).
+
+        Returns:
+            ``{"path", "memories", "bytes"}``
+
+        Raises:
+            StorePathError: the folder is not empty, or cannot be written.
+            StoreFullError
+        """
+        from agentmem.store import copies
+
+        self._require_open()
+        source = self._open_reader()
+        try:
+            return copies.back_up(source, self._place, Path(os.path.abspath(path)), progress)
+        finally:
+            source.close()
 
     def check(self) -> list[str]:
         from agentmem.store import check

@@ -6,7 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from agentmem.vector.watermark import disk_error, sync_path
+from agentmem.disk import sync_path
+from agentmem.vector.watermark import disk_error
 
 __all__ = ["LocalFiles", "clear", "local_folder", "tree_bytes"]
 

@@ -13,6 +13,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from agentmem.disk import sync_path
 from agentmem.errors import StoreFullError, StorePathError
 
 if TYPE_CHECKING:
@@ -101,24 +102,6 @@ def remove(path: Path) -> None:
         return
     except OSError as error:
         raise disk_error(error, path) from error
-
-
-def sync_path(path: Path | str) -> None:
-    """``fsync`` a file or, where the system can, a folder.
-
-    Raises:
-        OSError
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except PermissionError:
-        if os.name == "nt":  # Windows opens no folders; its renames are durable enough
-            return
-        raise
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def disk_error(error: OSError, path: Path) -> StoreFullError | StorePathError:
