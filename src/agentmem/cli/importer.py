@@ -10,14 +10,23 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agentmem.cli.formats.entry import Entry, FormatError, Item
-from agentmem.errors import AgentMemError, ConflictError, InvalidInputError
+from agentmem.errors import (
+    AgentMemError,
+    ConflictError,
+    InvalidInputError,
+    ModelMismatchError,
+    StoreCorruptError,
+)
 from agentmem.types import SCOPE_FIELDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agentmem import Memory
+    from agentmem.cli.formats import Source
     from agentmem.cli.options import ScopeIds
 
-__all__ = ["Report", "import_entries", "plain_vectors"]
+__all__ = ["Report", "import_entries", "plain_vectors", "rebuild"]
 
 _SCOPES_KEPT = 1000
 
@@ -74,6 +83,69 @@ def import_entries(
         raise
     report.seconds = time.perf_counter() - begun
     return report
+
+
+def rebuild(
+    path: Path,
+    source: Source,
+    *,
+    embedder: str | None = None,
+    done: Callable[[int], None] = lambda rows: None,
+) -> Report:
+    """Make the empty store at ``path`` the one that an archive was made of.
+
+    Args:
+        embedder: the model that the store is to be opened with, if one was asked for.
+        done: hears how many rows have been read.
+
+    Raises:
+        FormatError: the archive is not whole, or does not fit together; nothing was stored.
+        ModelMismatchError: it holds vectors of another model than ``embedder``.
+    """
+    from agentmem.cli.formats import archive
+    from agentmem.engine import rebuild as run
+
+    report = Report()
+    begun = time.perf_counter()
+    header = archive.header(source)
+    if embedder is not None:
+        _require_model(header.model_id, embedder, source.name)
+
+    def told() -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        rows = 0
+        for kind, values in archive.chunks(source):
+            if kind == "scope":
+                _note_scopes(values, report)
+            yield kind, values
+            rows += len(values)
+            done(rows)
+
+    try:
+        made = run(path, header, told())
+    except FormatError:
+        raise
+    except (InvalidInputError, StoreCorruptError) as error:
+        raise FormatError(f"{source.name}: {error}; nothing was stored") from None
+    report.read = report.added = made["memories"]
+    report.seconds = time.perf_counter() - begun
+    return report
+
+
+def _require_model(model_id: str, embedder: str, name: str) -> None:
+    from agentmem.models import resolve
+
+    if model_id and resolve(embedder).model_id != model_id:
+        raise ModelMismatchError(
+            f"{name} holds vectors of another model than {embedder!r}; leave --embedder out, and"
+            f" then move the store: agentmem reembed {embedder}"
+        )
+
+
+def _note_scopes(rows: list[tuple[Any, ...]], report: Report) -> None:
+    for _, *ids, _ in rows:
+        owner = _owner(dict(zip(SCOPE_FIELDS, ids, strict=True)), {})
+        if owner is not None and len(report.scopes) < _SCOPES_KEPT:
+            report.scopes[owner] = None
 
 
 def _add(

@@ -5,6 +5,6 @@ with, ``upkeep`` what is done to a store as a whole.
 """
 
 from agentmem.engine.core import Engine
-from agentmem.engine.upkeep import migrate, reembed, restore
+from agentmem.engine.upkeep import migrate, rebuild, reembed, restore
 
-__all__ = ["Engine", "migrate", "reembed", "restore"]
+__all__ = ["Engine", "migrate", "rebuild", "reembed", "restore"]

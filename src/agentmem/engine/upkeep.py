@@ -1,8 +1,9 @@
-"""What is done to a closed store: another model, another schema, the content of a backup."""
+"""What is done to a closed store: another model, another schema, the content of a copy."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ from agentmem.store import Store
 
 if TYPE_CHECKING:
     from agentmem.ports import Progress
+    from agentmem.store.archive import Header
 
-__all__ = ["migrate", "reembed", "restore"]
+__all__ = ["migrate", "rebuild", "reembed", "restore"]
 
 
 def reembed(
@@ -102,6 +104,40 @@ def restore(
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def rebuild(
+    path: str | os.PathLike[str],
+    header: Header,
+    chunks: Iterable[tuple[str, Sequence[tuple[Any, ...]]]],
+    *,
+    config: Config | None = None,
+) -> dict[str, Any]:
+    """Make the folder ``path`` the store that an archive was made of: the same ids, times,
+    vectors and history, under a new epoch; all of it or nothing.
+
+    Args:
+        path: holds no store yet, or one without anything in it.
+        chunks: rows of one kind each, as ``store.archive.COLUMNS`` has them.
+
+    Returns:
+        ``{"path", "memories"}``
+
+    Raises:
+        StorePathError: a store there has something in it.
+        StoreCorruptError, InvalidInputError: the archive is not whole, or makes no sense.
+    """
+    from agentmem.index.analyzer import EnglishAnalyzer
+    from agentmem.store.archive import Builder
+    from agentmem.store.copies import building
+
+    folder = check_path(path).absolute()
+    with building(folder, (config or Config()).store) as connection:
+        builder = Builder(connection, header, EnglishAnalyzer())
+        for kind, rows in chunks:
+            builder.add(kind, rows)
+        builder.finish()
+    return {"path": str(folder), "memories": header.counts["memory"]}
 
 
 def _existing(path: str | os.PathLike[str], config: Config) -> Store:

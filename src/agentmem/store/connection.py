@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,13 @@ class Connection:
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         try:
             return self.raw.execute(sql, params).fetchall()
+        except apsw.Error as error:
+            raise self._translated(error) from error
+
+    def each(self, sql: str, params: Sequence[Any] = ()) -> Iterator[Row]:
+        """The rows one by one; the transaction must outlast them."""
+        try:
+            yield from self.raw.execute(sql, params)
         except apsw.Error as error:
             raise self._translated(error) from error
 

@@ -22,14 +22,14 @@ from agentmem.errors import StoreCorruptError, StoreError, StorePathError
 from agentmem.store import schema
 from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
 from agentmem.store.faults import path_error, translate
-from agentmem.store.folder import make_folder, open_lock
+from agentmem.store.folder import is_made, make_folder, open_lock
 from agentmem.store.lock import LOCK_NAME, QUEUE_NAME
 
 if TYPE_CHECKING:
     from agentmem.config import StoreConfig
     from agentmem.ports import Progress
 
-__all__ = ["back_up", "restore"]
+__all__ = ["back_up", "building", "is_empty", "restore"]
 
 PART = f"{DATABASE_NAME}.part"  # a copy that is not whole yet
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
@@ -75,8 +75,7 @@ def restore(
         raise StorePathError(f"{str(backup)!r} is the store itself; give the folder of a backup")
     place = _durable(Place(target, config, vfs, PART))
     with _making(place):
-        exists = any((target / f"{DATABASE_NAME}{end}").exists() for end in _AND_BESIDE)
-        if exists and not overwrite:
+        if _exists(target) and not overwrite:
             raise StorePathError(
                 f"{str(target)!r} holds a store; restore into another folder, or say that it is "
                 "to be overwritten"
@@ -84,12 +83,51 @@ def restore(
         with _reading(origin) as source:
             _copy(source, backup, place, progress)
         memories, migrated = _settle(place)
-        if exists and _replace(place):
-            _remove(target, PART, _AND_BESIDE)
-        else:
-            _remove(target, DATABASE_NAME, _BESIDE)  # another database's log is not for this one
-            _rename(place)
+        _install(place)
     return {**_report(target, memories), "migrated": migrated}
+
+
+@contextmanager
+def building(target: Path, config: StoreConfig) -> Iterator[Connection]:
+    """A database to be filled; it is the store in ``target`` when the block has ended, and
+    nothing if an error ends it.  Others who want to write there wait.
+
+    Raises:
+        StorePathError: a store there has something in it.
+        StoreCorruptError: what was filled in is no sound store.
+    """
+    place = _durable(Place(target, config, None, PART))
+    with _making(place):
+        if _exists(target) and not is_empty(target, config):
+            raise StorePathError(f"the store in {str(target)!r} is not empty any more")
+        connection = open_connection(place)
+        try:
+            schema.create_or_migrate(connection)
+            connection.execute("PRAGMA wal_autocheckpoint = 1000")  # nobody waits for a commit
+            yield connection
+        finally:
+            connection.close()
+        _settle(place)
+        _install(place)
+
+
+def is_empty(folder: Path, config: StoreConfig) -> bool:
+    """Whether the folder holds no store, or one in which nothing was ever stored since it was
+    made or reset."""
+    if not _exists(folder) or not is_made(folder / DATABASE_NAME):
+        return True
+    connection = open_connection(Place(folder, config))
+    try:
+        if schema.pending(connection) == schema.MIGRATIONS:
+            return True
+        tables = ("memories", "versions", "events", "scopes")
+        return not any(connection.values(f"SELECT 1 FROM {name} LIMIT 1") for name in tables)
+    finally:
+        connection.close()
+
+
+def _exists(folder: Path) -> bool:
+    return any((folder / f"{DATABASE_NAME}{end}").exists() for end in _AND_BESIDE)
 
 
 def _durable(place: Place) -> Place:
@@ -225,6 +263,16 @@ def _rename(place: Place) -> None:
         sync_path(place.folder.parent)
     except OSError as error:
         raise path_error(error, place.folder) from error
+
+
+def _install(place: Place) -> None:
+    """The copy becomes the store, in the place of one that may be there."""
+    if _exists(place.folder) and _replace(place):
+        _remove(place.folder, PART, _AND_BESIDE)
+    else:
+        # What is left of a damaged database's log is not for another one.
+        _remove(place.folder, DATABASE_NAME, _BESIDE)
+        _rename(place)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from agentmem.cli.formats import FORMATS
-from agentmem.cli.opening import open_engine, open_store
+from agentmem.cli.opening import open_engine, open_store, require_store
 from agentmem.cli.options import (
     ScopeIds,
     filter_option,
@@ -78,6 +78,9 @@ def import_command(
 
     Scope options serve where FILE does not say whose memories they are.  Importing a
     conversation, an export or a mem0 file twice adds nothing the second time.
+
+    An archive makes an empty store what the exported one was: ids, times, vectors, history.  To
+    a store that has something (and with --dedupe or --no-vectors) it adds the memories alone.
     """
     from agentmem.cli import formats
     from agentmem.cli.formats.detect import detect
@@ -89,6 +92,9 @@ def import_command(
         options = formats.ReadOptions(
             user_id=scope.get("user_id"), run_id=scope.get("run_id"), split=split
         )
+        if layout == "archive" and with_vectors and not (dedupe or dry_run) and _is_empty():
+            _print_report(_rebuild(source), layout, dry_run, as_json)
+            return
         entries = formats.read(source, layout, options)
         if not with_vectors:
             entries = formats.without_vectors(entries)
@@ -132,6 +138,33 @@ def _import(
         )
 
 
+def _is_empty() -> bool:
+    from agentmem.config import Config
+    from agentmem.store.copies import is_empty
+
+    path = settings().path
+    return str(path) != ":memory:" and is_empty(path, Config().store)
+
+
+def _rebuild(source: Source) -> Report:
+    """Make the empty store what the archive says.
+
+    Raises:
+        FormatError: the archive is not whole, or does not fit together.
+        ModelMismatchError: --embedder names another model than the archive's.
+    """
+    from agentmem.cli.importer import rebuild
+    from agentmem.cli.progress import bar
+
+    given = settings().embedder_name
+    with bar(f"Importing {source.stem}", "rows") as shown:
+
+        def done(rows: int) -> None:
+            shown.update(source.position, source.size, items=rows)
+
+        return rebuild(settings().path, source, embedder=given, done=done)
+
+
 def _print_report(report: Report, layout: str, dry_run: bool, as_json: bool) -> None:
     from agentmem.cli.render import number_text, one_line, print_json
 
@@ -167,7 +200,7 @@ def _print_report(report: Report, layout: str, dry_run: bool, as_json: bool) -> 
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["jsonl", "parquet"]),
+    type=click.Choice(["jsonl", "parquet", "archive"]),
     help="Layout of FILE  [by its name, else jsonl].",
 )
 @scope_options
@@ -196,7 +229,8 @@ def export_command(
     """Write memories to a FILE ('-' or nothing: standard output).
 
     JSONL keeps every field, times, ids and the exact bytes of the vectors, and import reads it
-    again.  FILE appears whole or not at all.
+    again.  An archive keeps everything, the history of deleted memories too, and import makes
+    the same store of it.  FILE appears whole or not at all.
     """
     require_some_scope(scope, unscoped)
     from agentmem.cli import exporters
@@ -207,6 +241,11 @@ def export_command(
     layout = layout or exporters.layout_of(file)
     if as_json and file == "-":
         raise click.UsageError("--json reports about a FILE; without one the export is printed")
+    if layout == "archive":
+        if filters is not None or not with_vectors:
+            raise click.UsageError("an archive has everything: no --filter, no --no-vectors")
+        _archive(file, scope, force=force, as_json=as_json)
+        return
     with (
         open_engine() as engine,
         exporters.open_export(
@@ -221,6 +260,33 @@ def export_command(
         exporters.target(file, force=force) as stream,
     ):
         written = exporters.write(layout, export, stream, lambda done: shown(done, export.total))
+    _print_written(layout, file, written, as_json)
+
+
+def _archive(file: str, scope: ScopeIds, *, force: bool, as_json: bool) -> None:
+    from contextlib import closing
+
+    from agentmem.cli import exporters
+    from agentmem.cli.exporters.archive import write
+    from agentmem.cli.progress import bar
+    from agentmem.config import Limits
+    from agentmem.inputs import resolve_scope
+    from agentmem.store import Store
+    from agentmem.types import Scope
+
+    path = settings().path
+    require_store(path)
+    whose = resolve_scope(scope, Scope(), Limits())
+    with (
+        closing(Store(path)) as store,
+        bar("Exporting", "rows") as shown,
+        exporters.target(file, force=force) as stream,
+    ):
+        counts = write(store, whose, stream, shown)
+    _print_written("archive", file, counts["memory"], as_json)
+
+
+def _print_written(layout: str, file: str, written: int, as_json: bool) -> None:
     from agentmem.cli.render import number_text, print_json
 
     if as_json:

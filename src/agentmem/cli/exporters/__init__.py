@@ -19,7 +19,10 @@ __all__ = ["Export", "layout_of", "open_export", "target", "write"]
 
 def layout_of(file: str) -> str:
     """The layout that the name of a file suggests."""
-    return "parquet" if file.lower().endswith((".parquet", ".pq")) else "jsonl"
+    name = file.lower()
+    if name.endswith((".parquet", ".pq")):
+        return "parquet"
+    return "archive" if name.endswith(".archive") else "jsonl"
 
 
 def write(layout: str, export: Export, stream: IO[bytes], progress: Callable[[int], None]) -> int:

@@ -19,6 +19,7 @@ __all__ = ["FORMATS", "Entry", "FormatError", "ReadOptions", "Source", "read", "
 #: Format name to what it is, in the order in which help lists them.
 FORMATS = {
     "text": "plain text, one memory per line or paragraph",
+    "archive": "a store as it was, history and all; what export --format archive writes",
     "jsonl": "one JSON object (or string) per line; also what export writes",
     "chat": "a transcript with roles or names and times, JSON or text",
     "locomo": "LoCoMo conversations",

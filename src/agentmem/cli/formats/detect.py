@@ -52,6 +52,8 @@ def _of_value(value: Any, in_array: bool) -> str | None:
         return "jsonl"
     if not isinstance(value, dict):
         return None
+    if value.get("agentmem") == "archive":
+        return "archive"
     if isinstance(value.get("conversation"), dict) and any(
         _SESSION.fullmatch(name) for name in value["conversation"]
     ):
