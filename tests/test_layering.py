@@ -22,11 +22,11 @@ PACKAGE = Path(__file__).parents[1] / "src" / "agentmem"
 FLOORS = (
     {"config", "disk", "errors", "ids", "inputs", "ports", "times", "types"},
     {"_native"},
-    {"embed", "index", "models", "store", "vector"},
+    {"embed", "index", "models", "store", "telemetry", "vector"},
     {"search", "write"},
     {"engine"},
     {"aio", "memory"},
-    {"evaluation"},
+    {"evaluation", "otel"},
     {"cli"},
     {"__main__"},
 )

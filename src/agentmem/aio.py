@@ -16,12 +16,15 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial, wraps
-from time import monotonic
+from time import monotonic, perf_counter_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from agentmem.config import Config
 from agentmem.memory import Memory
+from agentmem.memory.reading import Reading
+from agentmem.memory.upkeep import Upkeep
+from agentmem.memory.writing import Writing
 
 if TYPE_CHECKING:
     from agentmem.write.jobs import Job
@@ -35,28 +38,48 @@ _READERS = 4  # threads that search; SQLite and the kernels let go of the interp
 _SLOW = 4  # threads for whole batches, streams, upkeep
 
 
+def _measured(
+    name: str, call: Callable[Concatenate[AsyncMemory, _P], Coroutine[Any, Any, _R]]
+) -> Callable[Concatenate[AsyncMemory, _P], Coroutine[Any, Any, _R]]:
+    """Recorded as ``memory.measured`` does for threads: with the wait for a thread or a group."""
+
+    @wraps(call)
+    async def timed(self: AsyncMemory, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        operations = self._memory._engine.operations
+        begin = perf_counter_ns()
+        try:
+            answer = await call(self, *args, **kwargs)
+        except BaseException as error:  # a cancellation, too; raised again
+            operations.failed(name, begin, args, kwargs, error)
+            raise
+        operations.done(name, begin, args, kwargs)
+        return answer
+
+    return timed
+
+
 def _reads(
-    method: Callable[Concatenate[Memory, _P], _R],
+    method: Callable[Concatenate[Any, _P], _R],
 ) -> Callable[Concatenate[AsyncMemory, _P], Coroutine[Any, Any, _R]]:
     @wraps(method)
     async def call(self: AsyncMemory, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         return await self._in(self._readers, partial(method, self._memory, *args, **kwargs))
 
-    return call
+    return _measured(method.__name__, call)
 
 
 def _takes_long(
-    method: Callable[Concatenate[Memory, _P], _R],
+    method: Callable[Concatenate[Any, _P], _R],
 ) -> Callable[Concatenate[AsyncMemory, _P], Coroutine[Any, Any, _R]]:
     @wraps(method)
     async def call(self: AsyncMemory, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         return await self._in(self._slow, partial(method, self._memory, *args, **kwargs))
 
-    return call
+    return _measured(method.__name__, call)
 
 
 def _writes(
-    method: Callable[Concatenate[Memory, _P], _R],
+    method: Callable[Concatenate[Any, _P], _R],
 ) -> Callable[Concatenate[AsyncMemory, _P], Coroutine[Any, Any, _R]]:
     @wraps(method)
     async def call(self: AsyncMemory, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -66,7 +89,7 @@ def _writes(
             return cast("_R", await self._queued(cast("Callable[[], Job]", check)))
         return await self._in(self._slow, partial(method, self._memory, *args, **kwargs))
 
-    return call
+    return _measured(method.__name__, call)
 
 
 class AsyncMemory:
@@ -126,29 +149,30 @@ class AsyncMemory:
 
     # -- what Memory does -----------------------------------------------------------------
 
-    add = _writes(Memory.add)
-    add_batch = _writes(Memory.add_batch)
-    add_arrow = _takes_long(Memory.add_arrow)
-    update = _writes(Memory.update)
-    update_batch = _writes(Memory.update_batch)
-    delete = _writes(Memory.delete)
-    delete_batch = _writes(Memory.delete_batch)
-    delete_all = _takes_long(Memory.delete_all)
-    purge = _takes_long(Memory.purge)
-    reset = _takes_long(Memory.reset)
-    search = _reads(Memory.search)
-    search_batch = _reads(Memory.search_batch)
-    context = _reads(Memory.context)
-    get = _reads(Memory.get)
-    get_batch = _reads(Memory.get_batch)
-    get_all = _reads(Memory.get_all)
-    count = _reads(Memory.count)
-    history = _reads(Memory.history)
-    stats = _reads(Memory.stats)
-    flush = _takes_long(Memory.flush)
-    warm_up = _takes_long(Memory.warm_up)
-    check = _takes_long(Memory.check)
-    backup = _takes_long(Memory.backup)
+    add = _writes(Writing.add)
+    add_batch = _writes(Writing.add_batch)
+    add_arrow = _takes_long(Writing.add_arrow)
+    update = _writes(Writing.update)
+    update_batch = _writes(Writing.update_batch)
+    delete = _writes(Writing.delete)
+    delete_batch = _writes(Writing.delete_batch)
+    delete_all = _takes_long(Writing.delete_all)
+    purge = _takes_long(Writing.purge)
+    reset = _takes_long(Writing.reset)
+    search = _reads(Reading.search)
+    search_batch = _reads(Reading.search_batch)
+    context = _reads(Reading.context)
+    get = _reads(Reading.get)
+    get_batch = _reads(Reading.get_batch)
+    get_all = _reads(Reading.get_all)
+    count = _reads(Reading.count)
+    history = _reads(Reading.history)
+    stats = _reads(Upkeep.stats)
+    metrics = _reads(Upkeep.metrics)
+    flush = _takes_long(Upkeep.flush)
+    warm_up = _takes_long(Upkeep.warm_up)
+    check = _takes_long(Upkeep.check)
+    backup = _takes_long(Upkeep.backup)
 
     @staticmethod
     @wraps(Memory.restore)

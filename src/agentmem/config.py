@@ -20,6 +20,7 @@ __all__ = [
     "ProjectionConfig",
     "RankingConfig",
     "StoreConfig",
+    "TelemetryConfig",
     "WriteConfig",
 ]
 
@@ -138,6 +139,14 @@ class ProjectionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TelemetryConfig:
+    """Counting and timing the public calls."""
+
+    enabled: bool = True
+    slow_ms: float = 0.0  # calls that take as long or longer are logged; 0: none
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of a ``Memory``."""
 
@@ -148,6 +157,7 @@ class Config:
     index: IndexConfig = field(default_factory=IndexConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:

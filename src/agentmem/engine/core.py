@@ -5,6 +5,7 @@ Parts are built on first use, so that opening a store loads neither NumPy nor a 
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -14,11 +15,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from agentmem.engine.figures import figures, metrics
 from agentmem.engine.model import Model
 from agentmem.errors import ClosedError, InvalidInputError
 from agentmem.index.recipe import RECIPE
 from agentmem.inputs import check_path
 from agentmem.store import Store, filters
+from agentmem.telemetry import Operations
 from agentmem.times import now_micros
 from agentmem.types import PartitionKey, Scope, SearchMode
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _T = TypeVar("_T")
+_log = logging.getLogger("agentmem.store")
 
 
 class _Part(Generic[_T]):
@@ -69,6 +73,7 @@ class Engine:
         self.config = config
         self.lock = threading.RLock()
         self.parts: dict[str, Any] = {}
+        self.operations = Operations(config.telemetry)
         self._closed = False
         self._pid = os.getpid()
         self._model = Model(embedder, config)
@@ -87,10 +92,18 @@ class Engine:
         except BaseException:  # nobody will close what was never made; it is raised again
             self._remove_temporary()
             raise
+        _log.info("opened", extra={"agentmem": {"path": str(self.path), **self.model_facts()}})
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     @property
     def embedder_name(self) -> str:
         return self._model.name
+
+    def model_facts(self) -> dict[str, Any]:
+        return {"name": self._model.name, "model_id": self._model.model_id, "dim": self._model.dim}
 
     # -- parts ----------------------------------------------------------------------------
 
@@ -398,21 +411,10 @@ class Engine:
         return {"ok": not problems, "problems": problems, "repaired": repaired}
 
     def stats(self) -> dict[str, Any]:
-        self.check_usable()
-        with self.store.read() as snapshot:
-            store = snapshot.stats()
-        return {
-            "store": {"path": str(self.path), **store},
-            "embedder": {
-                "name": self._model.name,
-                "model_id": self._model.model_id,
-                "dim": self._model.dim,
-                "cache": self.embedder.stats(),
-            },
-            "writes": self.queue.stats(),
-            "index": self.index.stats(),
-            "projection": self.projection.stats(),
-        }
+        return figures(self)
+
+    def metrics(self, version: str) -> str:
+        return metrics(self, version)
 
     def check_usable(self) -> None:
         """
@@ -439,6 +441,7 @@ class Engine:
                 self.parts[name].close()
         self.store.close()
         self._remove_temporary()
+        _log.info("closed", extra={"agentmem": {"path": str(self.path)}})
 
     def _remove_temporary(self) -> None:
         if self._temporary:

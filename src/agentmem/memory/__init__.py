@@ -11,6 +11,7 @@ from agentmem.config import Config
 from agentmem.engine import Engine
 from agentmem.errors import ConfigError
 from agentmem.inputs import resolve_scope, shorten
+from agentmem.memory.measured import measured
 from agentmem.memory.reading import Reading
 from agentmem.memory.upkeep import Upkeep
 from agentmem.memory.writing import Writing
@@ -21,6 +22,7 @@ __all__ = ["Memory"]
 _PATH_SETTINGS = ("path", "embedder", "user_id", "agent_id", "run_id", "org_id")
 
 
+@measured
 class Memory(Writing, Reading, Upkeep):
     """Long-term memory in one folder.
 

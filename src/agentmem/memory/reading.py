@@ -55,7 +55,8 @@ class Reading(Face):
             ScopeError: no scope.
             FilterError, VectorError, LimitError, InvalidInputError: a bad argument.
         """
-        return self.search_batch(
+        return Reading.search_batch(
+            self,
             [query],
             user_id=user_id,
             agent_id=agent_id,

@@ -38,8 +38,14 @@ class Upkeep(Face):
         return self._engine.check(repair=check_flag(repair, "repair"), progress=progress)
 
     def stats(self) -> dict[str, Any]:
-        """Sizes and counters of the store, the index, the projection and the embedder."""
+        """Sizes and counters of the store and its parts, and what the calls so far took."""
         return self._engine.stats()
+
+    def metrics(self) -> str:
+        """``stats`` and the latency histograms as text that Prometheus reads."""
+        from agentmem import __version__
+
+        return self._engine.metrics(__version__)
 
     def backup(
         self, path: str | os.PathLike[str], *, progress: Progress | None = None

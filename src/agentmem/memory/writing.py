@@ -74,7 +74,8 @@ class Writing(Face):
         items = items_of_messages(messages)
         if vector is not None and len(items) == 1:
             items[0]["vector"], vector = vector, None
-        return self.add_batch(
+        return Writing.add_batch(
+            self,
             items,
             user_id=user_id,
             agent_id=agent_id,
@@ -253,7 +254,7 @@ class Writing(Face):
             "expiration_date": expiration_date,
             "vector": vector,
         }
-        return self.update_batch([item], actor_id=actor_id)
+        return Writing.update_batch(self, [item], actor_id=actor_id)
 
     def update_batch(
         self, items: Iterable[Mapping[str, Any]], *, actor_id: str | None = None
@@ -271,7 +272,7 @@ class Writing(Face):
         Raises:
             NotFoundError: no memory has this id.
         """
-        return self.delete_batch([id], actor_id=actor_id)
+        return Writing.delete_batch(self, [id], actor_id=actor_id)
 
     def delete_batch(
         self, ids: Iterable[str], *, actor_id: str | None = None

@@ -73,6 +73,15 @@ class ReaderPool:
     def open_count(self) -> int:
         return self._count
 
+    def stats(self) -> dict[str, int]:
+        """Connections open, lent out now, allowed, and threads that wait for one."""
+        return {
+            "open": self._count,
+            "in_use": max(0, self._count - len(self._idle)),
+            "most": self._size,
+            "waiting": self._waiting,
+        }
+
     def all_connections(self) -> list[Connection]:
         """Idle and lent ones, for a forked child, which must abandon them."""
         return list(self._all)

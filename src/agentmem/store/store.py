@@ -208,6 +208,14 @@ class Store:
         self._writer = self._open_writer()
 
     # -- the rest of the port
+    def stats(self) -> dict[str, Any]:
+        """Of this process: its read connections; of the folder: the length of the WAL."""
+        try:
+            wal = os.stat(f"{self._database}-wal").st_size
+        except FileNotFoundError:
+            wal = 0
+        return {"wal_bytes": wal, "readers": self._readers.stats()}
+
     def note_access(self, keys: Sequence[int]) -> None:
         self._access.note(keys)
         if self._access.pending >= AccessCounts.MOST:

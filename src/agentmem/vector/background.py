@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Callable
 
 from agentmem.errors import AgentMemError
+
+_log = logging.getLogger("agentmem.projection")
 
 __all__ = ["Background"]
 
@@ -60,6 +63,7 @@ class Background:
         except AgentMemError as error:
             self.failures += 1
             self.error = error
+            _log.warning("draining failed: %s", error, exc_info=error)
         finally:
             self.runs += 1
             self._state.thread = None

@@ -14,11 +14,17 @@ __all__ = ["check", "flush", "migrate", "reembed", "stats"]
 
 
 @click.command()
+@click.option("--prometheus", is_flag=True, help="As text that Prometheus reads.")
 @json_option
 @store_options
-def stats(as_json: bool) -> None:
+def stats(prometheus: bool, as_json: bool) -> None:
     """Show sizes, counts and rates of the store."""
+    if prometheus and as_json:
+        raise click.UsageError("--prometheus and --json are two formats; choose one")
     with open_store(must_exist=True) as memory:
+        if prometheus:
+            click.echo(memory.metrics(), nl=False)
+            return
         values = memory.stats()
     from agentmem.cli.render import print_json
 
