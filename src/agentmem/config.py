@@ -19,6 +19,7 @@ __all__ = [
     "Limits",
     "ProjectionConfig",
     "RankingConfig",
+    "SearchConfig",
     "StoreConfig",
     "TelemetryConfig",
     "WriteConfig",
@@ -103,6 +104,13 @@ class IndexConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """What searches keep in memory beside the index."""
+
+    items_bytes: int = 32 << 20  # memories that were found lately, as they are answered; 0: none
+
+
+@dataclass(frozen=True, slots=True)
 class RankingConfig:
     """How hybrid search scores: the weighted mean of the parts, see ``docs/ranking.md``.
 
@@ -155,6 +163,7 @@ class Config:
     store: StoreConfig = field(default_factory=StoreConfig)
     write: WriteConfig = field(default_factory=WriteConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)

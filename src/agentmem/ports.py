@@ -282,6 +282,12 @@ class Store(Protocol):
         """
         ...
 
+    def peek(self) -> AbstractContextManager[Snapshot]:
+        """As ``read``, but no transaction is begun as long as nothing has to be read and nobody
+        has committed since the last one.  What then reads after all may find that the store has
+        moved on: it raises ``StaleSnapshot``, and the caller begins again."""
+        ...
+
     def write(self, *, timeout: float | None = None) -> AbstractContextManager[WriteTransaction]:
         """The process-wide and cross-process write lock, then ``BEGIN IMMEDIATE``.
 

@@ -230,6 +230,7 @@ class Hit:
     key: int
     score: float
     parts: dict[str, float] | None = None  # with explain: they add up to ``score``
+    seq: int = 0  # of the event that made the memory what was ranked; 0 where that is not known
 
 
 @dataclass(frozen=True, slots=True)

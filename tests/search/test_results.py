@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agentmem.search.results import item_of, result_of
-from agentmem.types import Hit, Record, Scope
+from agentmem.search.results import item_of
+from agentmem.types import Record, Scope
 
 RECORD = Record(
     key=7,
@@ -62,10 +62,3 @@ def test_what_was_not_given_is_none() -> None:
 def test_items_do_not_share_what_a_caller_may_change() -> None:
     item_of(RECORD)["metadata"]["tags"].append("mine")
     assert item_of(RECORD)["metadata"]["tags"] == ["a", "é"]
-
-
-def test_a_result_is_an_item_with_its_score() -> None:
-    plain = result_of(RECORD, Hit(7, 0.25))
-    assert plain == {**item_of(RECORD), "score": 0.25}
-    explained = result_of(RECORD, Hit(7, 0.25, {"dense": 0.2, "keyword": 0.05}))
-    assert explained == {**plain, "explain": {"dense": 0.2, "keyword": 0.05}}

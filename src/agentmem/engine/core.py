@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from agentmem.index.hot import HotIndex
     from agentmem.ports import Filter, Progress
     from agentmem.search.context import CountTokens, Order
+    from agentmem.search.items import Items
     from agentmem.search.reading import Reader
     from agentmem.search.searcher import Searcher
     from agentmem.vector.projection import LanceProjection
@@ -123,7 +124,13 @@ class Engine:
     def index(self) -> HotIndex:
         from agentmem.index.hot import HotIndex
 
-        return HotIndex(self.config.ranking, self.config.index)
+        return HotIndex(self.config.ranking, self.config.index, self.items.forget)
+
+    @_Part
+    def items(self) -> Items:
+        from agentmem.search.items import Items
+
+        return Items(self.config.search.items_bytes)
 
     @_Part
     def projection(self) -> LanceProjection:
@@ -141,7 +148,9 @@ class Engine:
     def searcher(self) -> Searcher:
         from agentmem.search.searcher import Searcher
 
-        return Searcher(self.store, self.embedder, self.analyzer, self.index, self.config)
+        return Searcher(
+            self.store, self.embedder, self.analyzer, self.index, self.items, self.config
+        )
 
     @_Part
     def count_tokens(self) -> CountTokens:
@@ -305,14 +314,10 @@ class Engine:
         vectors: Any,
         show_expired: bool,
     ) -> list[dict[str, list[dict[str, Any]]]]:
-        searcher = self.searcher
-        from agentmem.search.results import result_of
-
-        limits = self.config.limits
-        answers = searcher.search_batch(
+        answers = self.searcher.search_batch(
             queries,
             scope=scope,
-            where=None if given is None else filters.parse(given, limits),
+            where=None if given is None else filters.parse(given, self.config.limits),
             top_k=top_k,
             threshold=threshold,
             mode=mode,
@@ -321,7 +326,7 @@ class Engine:
             now=None if show_expired else now_micros(),
             unscoped=not scope,
         )
-        return [{"results": [result_of(record, hit) for record, hit in hits]} for hits in answers]
+        return [{"results": items} for items in answers]
 
     def context(
         self,
@@ -342,17 +347,17 @@ class Engine:
 
         limits = self.config.limits
         count = self.count_tokens if tokenizer is None else tokenizer
-        ranked = searcher.search_batch(
-            [query],
+        ranked = searcher.ranked(
+            query,
             scope=scope,
             where=None if given is None else filters.parse(given, limits),
             # A memory has eight tokens or more, mostly; what is short comes in great numbers.
             top_k=min(limits.max_top_k, max(60, max_tokens // 8)),
             threshold=threshold,
-            vectors=vector,
+            vector=vector,
             now=None if show_expired else now_micros(),
             unscoped=not scope,
-        )[0]
+        )
         packed = pack(ranked, count, max_tokens, order=order, template=read_template(template))
         return {
             "text": packed.text,

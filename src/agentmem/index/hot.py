@@ -18,7 +18,7 @@ from agentmem.ports import StaleSnapshot
 from agentmem.types import PartitionKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,7 +63,15 @@ class HotIndex:
     used.  Views are immutable: a search takes one under a short lock and scans without it.
     """
 
-    def __init__(self, ranking: RankingConfig, config: IndexConfig) -> None:
+    def __init__(
+        self,
+        ranking: RankingConfig,
+        config: IndexConfig,
+        gone: Callable[[Sequence[int] | None], None] | None = None,
+    ) -> None:
+        """``gone`` is told the keys of memories that no longer exist, for caches beside the index;
+        None where the index has not looked which."""
+        self._gone = gone or (lambda _: None)
         self._ranking = ranking
         self._hybrid = Hybrid(ranking, EnglishAnalyzer())
         self._max_bytes = config.max_bytes
@@ -253,6 +261,7 @@ class HotIndex:
                     if life != self._life or end <= since:
                         return
                     if not partitions and not self._loading:
+                        self._forget()
                         self._seq = end
                         return
                     if end - since > _LONG_TAIL and end - since > self._rows():
@@ -299,6 +308,7 @@ class HotIndex:
     def _record_deletions(self, keys: NDArray[np.int64], mark: int) -> None:
         self._journal.append((mark, keys))
         self._journal_keys += len(keys)
+        self._gone(keys.tolist())
         if len(self._journal) > _JOURNAL_BATCHES or self._journal_keys > _JOURNAL_KEYS:
             for held in self._partitions.values():
                 self._note_deletions(held)
@@ -334,6 +344,7 @@ class HotIndex:
             self._counters["evictions"] += 1
 
     def _forget(self) -> None:
+        self._gone(None)
         self._partitions = OrderedDict()
         self._loading = {}
         self._bytes = 0

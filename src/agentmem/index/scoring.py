@@ -22,6 +22,7 @@ Nothing here depends on which memories are candidates; filters only mask.
 from __future__ import annotations
 
 import threading
+from itertools import repeat
 from math import log1p
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ from agentmem._native import scan
 from agentmem.types import Hit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from agentmem.config import RankingConfig
@@ -140,11 +143,10 @@ def rank(
             scores = _scratch.take(segment.n)
             words.score(segment, scores)
             found, best = scan.top_k(scores, mask, top_k, floor)
-        keys = segment.keys[found].tolist()
+        hits += _hits(segment, found, best)
         if explain:
-            hits += [Hit(k, s, {mode: s}) for k, s in zip(keys, best.tolist(), strict=True)]
-        else:
-            hits += map(Hit, keys, best.tolist())
+            for hit in hits[len(hits) - len(found) :]:
+                hit.parts = {mode: hit.score}
     return _merged(hits, len(view.parts), top_k)
 
 
@@ -186,11 +188,17 @@ def _best_of(
         scores = scored.scores[begin : begin + segment.n]
         begin += segment.n
         found, best = scan.top_k(scores, mask, top_k, floor)
-        hits += map(Hit, segment.keys[found].tolist(), best.tolist())
+        hits += _hits(segment, found, best)
         if explain:
             for hit, row in zip(hits[len(hits) - len(found) :], found.tolist(), strict=True):
                 hit.parts = hybrid.explain(scored, number, row, hit.score)
     return _merged(hits, len(view.parts), top_k)
+
+
+def _hits(segment: Segment, found: NDArray[np.int64], best: NDArray[np.float32]) -> Iterator[Hit]:
+    keys = segment.keys[found].tolist()
+    seqs = segment.rows.seqs[found].tolist()
+    return map(Hit, keys, best.tolist(), repeat(None), seqs)
 
 
 def _merged(hits: list[Hit], parts: int, top_k: int) -> list[Hit]:

@@ -1,4 +1,4 @@
-"""The public shape of a memory: what ``search``, ``get`` and ``get_all`` return."""
+"""The public shape of a memory: what ``get`` returns, and ``search`` with a score."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from agentmem.ids import id_to_str
 from agentmem.times import from_micros
 
 if TYPE_CHECKING:
-    from agentmem.types import Hit, Record
+    from agentmem.types import Record
 
-__all__ = ["item_of", "result_of"]
+__all__ = ["item_of"]
 
 _decode = json.JSONDecoder().decode
 #: A batch shares its times, and the same memories are found again and again.
@@ -47,12 +47,3 @@ def item_of(record: Record) -> dict[str, Any]:
         "timestamp": _iso(record.event_at),
         "expiration_date": _iso(record.expires_at),
     }
-
-
-def result_of(record: Record, hit: Hit) -> dict[str, Any]:
-    """A memory as ``search`` returns it: with ``"score"`` and, if explained, ``"explain"``."""
-    item = item_of(record)
-    item["score"] = hit.score
-    if hit.parts is not None:
-        item["explain"] = hit.parts
-    return item

@@ -1,7 +1,8 @@
-"""Queries to records: prepare, rank in one snapshot, fetch the rows in the same snapshot."""
+"""Queries to answers: prepare, rank in one snapshot, fetch the rows in the same snapshot."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentmem.errors import ScopeError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from agentmem.config import Config
     from agentmem.ports import Analyzer, Embedder, Filter, HotIndex, Snapshot, Store
+    from agentmem.search.items import Items
+    from agentmem.search.query import Queries
     from agentmem.types import Hit, Record, Scope, SearchMode
 
 __all__ = ["Searcher"]
@@ -23,6 +26,21 @@ _T = TypeVar("_T")
 
 #: Snapshots that other threads' searches may outrun before one is searched on its own.
 _ATTEMPTS = 16
+
+
+@dataclass(slots=True)
+class _Search:
+    """What ``HotIndex.search`` is asked, but for the snapshot."""
+
+    queries: Queries
+    partition: PartitionKey
+    scope: Scope
+    where: Filter | None
+    top_k: int
+    threshold: float | None
+    mode: SearchMode
+    explain: bool
+    now: int | None
 
 
 class Searcher:
@@ -34,12 +52,14 @@ class Searcher:
         embedder: Embedder,
         analyzer: Analyzer,
         index: HotIndex,
+        items: Items,
         config: Config,
     ) -> None:
         self._store = store
         self._embedder = embedder
         self._analyzer = analyzer
         self._index = index
+        self._items = items
         self._limits = config.limits
 
     def search_batch(
@@ -55,8 +75,9 @@ class Searcher:
         vectors: Any = None,
         now: int | None = None,
         unscoped: bool = False,
-    ) -> list[list[tuple[Record, Hit]]]:
-        """The best memories for each query, best first, ties by smaller key.
+    ) -> list[list[dict[str, Any]]]:
+        """The best memories for each query, best first, ties by smaller key, as ``Memory.search``
+        returns them.
 
         All queries are embedded as one batch and answered from one snapshot.
 
@@ -74,8 +95,45 @@ class Searcher:
             ModelMismatchError: another process has moved the store to another model.
         """
         partition = _partition(scope, unscoped)
+        asked = self._prepare(queries, vectors, mode, top_k, threshold)
+        if not asked.n:
+            return []
+        search = _Search(asked, partition, scope, where, top_k, threshold, mode, explain, now)
+        ranked, found = self._in_snapshot(search, self._items.answer)
+        self._note(ranked)
+        return found
+
+    def ranked(
+        self,
+        query: str | None,
+        *,
+        scope: Scope,
+        where: Filter | None = None,
+        top_k: int = 10,
+        threshold: float | None = None,
+        mode: SearchMode = "hybrid",
+        vector: Any = None,
+        now: int | None = None,
+        unscoped: bool = False,
+    ) -> list[tuple[Record, Hit]]:
+        """The same for one query, with the rows as they are stored."""
+        partition = _partition(scope, unscoped)
+        asked = self._prepare([query], vector, mode, top_k, threshold)
+        search = _Search(asked, partition, scope, where, top_k, threshold, mode, False, now)
+        ranked, found = self._in_snapshot(search, _as_records)
+        self._note(ranked)
+        return found[0]
+
+    def _prepare(
+        self,
+        queries: Sequence[str | None],
+        vectors: Any,
+        mode: SearchMode,
+        top_k: int,
+        threshold: float | None,
+    ) -> Queries:
         check_options(mode, top_k, threshold, self._limits)
-        asked = prepare(
+        return prepare(
             queries,
             vectors,
             mode,
@@ -83,45 +141,52 @@ class Searcher:
             analyzer=self._analyzer,
             limits=self._limits,
         )
-        if not asked.n:
-            return []
 
-        def attempt(snapshot: Snapshot, private: bool) -> list[list[tuple[Record, Hit]]]:
-            allowed = None if where is None else snapshot.matching_keys(partition, where)
-            ranked = self._index.search(
-                snapshot,
-                partition,
-                mode=mode,
-                vectors=asked.vectors,
-                terms=asked.terms,
-                top_k=top_k,
-                now=now,
-                scope=scope,
-                allowed=allowed,
-                threshold=threshold,
-                explain=explain,
-                private=private,
-                cues=asked.cues,
-                at=now,
-            )
-            return _fetch(snapshot, ranked)
-
-        found = self._in_snapshot(attempt)
-        keys = {hit.key for rows in found for _, hit in rows}
-        if keys:
-            self._store.note_access(list(keys))
-        return found
-
-    def _in_snapshot(self, attempt: Callable[[Snapshot, bool], _T]) -> _T:
-        """``attempt(snapshot, private)`` in a snapshot that the index has not outrun."""
+    def _in_snapshot(
+        self, search: _Search, fetch: Callable[[list[list[Hit]], Snapshot, int], _T]
+    ) -> tuple[list[list[Hit]], _T]:
+        """The hits and what ``fetch(hits, snapshot, life)`` makes of them, in a snapshot that the
+        index has not outrun."""
         for _ in range(_ATTEMPTS):
+            life = self._items.life
             try:
-                with self._store.read() as snapshot:
-                    return attempt(snapshot, False)
+                with self._store.peek() as snapshot:
+                    ranked = self._rank(search, snapshot, False)
+                    return ranked, fetch(ranked, snapshot, life)
             except StaleSnapshot:
                 continue  # a newer snapshot is at least where the index was
+        life = self._items.life
         with self._store.read() as snapshot:
-            return attempt(snapshot, True)
+            ranked = self._rank(search, snapshot, True)
+            return ranked, fetch(ranked, snapshot, life)
+
+    def _rank(self, search: _Search, snapshot: Snapshot, private: bool) -> list[list[Hit]]:
+        asked, where = search.queries, search.where
+        partition = search.partition
+        return self._index.search(
+            snapshot,
+            partition,
+            mode=search.mode,
+            vectors=asked.vectors,
+            terms=asked.terms,
+            top_k=search.top_k,
+            now=search.now,
+            scope=search.scope,
+            allowed=None if where is None else snapshot.matching_keys(partition, where),
+            threshold=search.threshold,
+            explain=search.explain,
+            private=private,
+            cues=asked.cues,
+            at=search.now,
+        )
+
+    def _note(self, ranked: list[list[Hit]]) -> None:
+        if len(ranked) == 1:
+            keys = [hit.key for hit in ranked[0]]
+        else:
+            keys = list({hit.key for hits in ranked for hit in hits})
+        if keys:
+            self._store.note_access(keys)
 
 
 def _partition(scope: Scope, unscoped: bool) -> PartitionKey:
@@ -133,11 +198,9 @@ def _partition(scope: Scope, unscoped: bool) -> PartitionKey:
     return PartitionKey.of(scope)
 
 
-def _fetch(snapshot: Snapshot, ranked: list[list[Hit]]) -> list[list[tuple[Record, Hit]]]:
+def _as_records(
+    ranked: list[list[Hit]], snapshot: Snapshot, life: int
+) -> list[list[tuple[Record, Hit]]]:
     """The rows of all hits, in one call."""
-    if len(ranked) == 1:
-        keys = [hit.key for hit in ranked[0]]
-    else:
-        keys = list({hit.key for hits in ranked for hit in hits})
-    records = snapshot.records(keys)
+    records = snapshot.records(list({hit.key for hits in ranked for hit in hits}))
     return [[(records[hit.key], hit) for hit in hits] for hits in ranked]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 
 from agentmem.store.connection import Connection
@@ -20,34 +21,48 @@ class AccessCounts:
     BATCH = 256
     #: Write without waiting for a transaction once so many were.
     MOST = 10_000
+    #: Reads that are noted down before they are added up, a few hundred at a time: a search waits
+    #: for it.
+    NOTED = 64
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._counts: _Counts = {}
+        self._noted: list[tuple[int, Sequence[int]]] = []  # (when, keys)
+        self._reads: Counter[int] = Counter()
+        self._last: dict[int, int] = {}
 
     def note(self, keys: Sequence[int]) -> None:
-        now = now_micros()
+        """Memories that were read now; ``keys`` must not change."""
         with self._mutex:
-            counts = self._counts
-            for key in keys:
-                count, _ = counts.get(key, (0, 0))
-                counts[key] = (count + 1, now)
+            self._noted.append((now_micros(), keys))
+            if len(self._noted) >= self.NOTED:
+                self._add_up()
 
     @property
     def pending(self) -> int:
-        return len(self._counts)
+        """About how many memories were read since the last write."""
+        return len(self._reads) + len(self._noted)
 
     def take(self) -> _Counts:
         with self._mutex:
-            counts, self._counts = self._counts, {}
-        return counts
+            self._add_up()
+            reads, last = self._reads, self._last
+            self._reads, self._last = Counter(), {}
+        return {key: (count, last[key]) for key, count in reads.items()}
 
     def give_back(self, counts: _Counts) -> None:
         """After a rollback."""
         with self._mutex:
+            self._add_up()
             for key, (count, at) in counts.items():
-                more, later = self._counts.get(key, (0, 0))
-                self._counts[key] = (count + more, max(at, later))
+                self._reads[key] += count
+                self._last[key] = max(at, self._last.get(key, 0))
+
+    def _add_up(self) -> None:
+        for at, keys in self._noted:
+            self._reads.update(keys)
+            self._last.update(dict.fromkeys(keys, at))
+        self._noted = []
 
 
 def write_counts(connection: Connection, counts: _Counts) -> None:

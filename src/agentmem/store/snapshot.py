@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,32 +83,42 @@ class ScopeCache:
 class Snapshot:
     """Lives as long as its ``with store.read()``."""
 
-    __slots__ = ("_connection", "_scopes", "_state", "dim", "epoch", "model_id")
+    __slots__ = ("_begin", "_connection", "_scopes", "dim", "epoch", "model_id", "seq", "state")
 
-    def __init__(self, connection: Connection, state: State, scopes: dict[int, Scope]) -> None:
-        self._connection: Connection | None = connection
+    def __init__(
+        self,
+        connection: Connection | None,
+        state: State,
+        scopes: dict[int, Scope],
+        begin: Callable[[State], Connection] | None = None,
+    ) -> None:
+        """``begin`` is asked for a connection in a read transaction of this state when the first
+        row is read, unless one is given."""
+        self._connection = connection
+        self._begin = begin
         self._scopes = scopes
-        self._state = state
+        self.state = state
+        self.seq = state.seq
         self.epoch = state.epoch
         self.model_id = state.model_id
         self.dim = state.dim
 
     @property
-    def seq(self) -> int:
-        return self._state.seq
-
-    @property
     def analyzer(self) -> str:
         """The recipe of the stored keyword terms; empty before the first."""
-        return self._state.analyzer
+        return self.state.analyzer
 
-    def end(self) -> None:
-        self._connection = None
+    def end(self) -> Connection | None:
+        """Refuse to read from now on; the connection that was read from, if any was."""
+        connection, self._connection, self._begin = self._connection, None, None
+        return connection
 
     @property
     def _db(self) -> Connection:
         if self._connection is None:
-            raise ClosedError("a snapshot was used after its `with store.read()` ended")
+            if self._begin is None:
+                raise ClosedError("a snapshot was used after its `with store.read()` ended")
+            self._connection = self._begin(self.state)
         return self._connection
 
     # -- rows
@@ -289,4 +299,4 @@ class Snapshot:
         return self._db.value("SELECT value FROM meta WHERE name = ?", (name,))
 
     def stats(self) -> dict[str, Any]:
-        return lookups.stats(self._db, self._state.seq)
+        return lookups.stats(self._db, self.state.seq)

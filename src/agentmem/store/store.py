@@ -21,8 +21,10 @@ from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_con
 from agentmem.store.faults import translate
 from agentmem.store.folder import is_made, make_folder, open_lock
 from agentmem.store.pool import ReaderPool
-from agentmem.store.snapshot import ScopeCache, Snapshot, State, read_state
+from agentmem.store.reading import Peeking, Reading
+from agentmem.store.snapshot import ScopeCache, State, read_state
 from agentmem.store.transaction import Model, WriteTransaction
+from agentmem.store.watch import Watch
 
 if TYPE_CHECKING:
     from agentmem.ports import Progress
@@ -66,6 +68,7 @@ class Store:
         self._lock = open_lock(place.folder)
         self._readers = ReaderPool(self._open_reader, place.config.readers)
         self._checkpoints = Checkpointer(self._open_reader)
+        self._watch = Watch(self._open_reader if vfs is None else None)
         self._writer: Connection | None = None
         self.migrated: list[str] = []  # the migrations that opening applied
         _open_stores.add(self)
@@ -106,11 +109,14 @@ class Store:
         return self._place.folder
 
     # -- reading
-    def read(self) -> _Reading:
-        return _Reading(self)
+    def read(self) -> Reading:
+        return Reading(self)
+
+    def peek(self) -> Peeking:
+        return Peeking(self)
 
     def last_seq(self) -> int:
-        with _Reading(self) as snapshot:
+        with Peeking(self) as snapshot:
             return snapshot.seq
 
     def _begin_read(self) -> tuple[Connection, State]:
@@ -315,6 +321,7 @@ class Store:
         with self._lock.closing(self._timeout):
             self._closed = True
             self._checkpoints.close()
+            self._watch.close()
             self._readers.close()
             self._close_writer()
             _open_stores.discard(self)
@@ -354,42 +361,12 @@ class Store:
 
     def _abandon(self) -> None:
         """In a forked child: SQLite handles must not even be closed, they are the parent's."""
-        held = self._readers.all_connections()
+        held = [*self._readers.all_connections(), *self._watch.connections()]
         if self._writer is not None:
             held.append(self._writer)
         for connection in held:
             connection.abandon()
         self._lock.forget()
-
-
-class _Reading:
-    """``with store.read() as snapshot``; a class because a generator costs a microsecond."""
-
-    __slots__ = ("_connection", "_snapshot", "_store")
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __enter__(self) -> Snapshot:
-        store = self._store
-        store._require_open()
-        connection, state = store._begin_read()
-        self._connection = connection
-        self._snapshot = Snapshot(connection, state, store._scopes.of(state.epoch))
-        return self._snapshot
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._snapshot.end()
-        store = self._store
-        if store._pid != os.getpid():
-            return
-        self._connection.rollback()
-        store._readers.release(self._connection)
 
 
 class _Writing:

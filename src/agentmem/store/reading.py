@@ -1,0 +1,90 @@
+"""Snapshots of a store, for the length of a ``with``.
+
+Classes, because a generator would cost a microsecond.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from agentmem.ports import StaleSnapshot
+from agentmem.store.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from agentmem.store.connection import Connection
+    from agentmem.store.snapshot import State
+    from agentmem.store.store import Store
+
+__all__ = ["Peeking", "Reading"]
+
+
+class Reading:
+    """``with store.read() as snapshot``: one read transaction."""
+
+    __slots__ = ("_snapshot", "_store")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __enter__(self) -> Snapshot:
+        store = self._store
+        store._require_open()
+        self._snapshot = _snapshot(store, *store._begin_read())
+        return self._snapshot
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        connection = self._snapshot.end()
+        store = self._store
+        if connection is None or store._pid != os.getpid():
+            return
+        connection.rollback()
+        store._readers.release(connection)
+
+
+class Peeking(Reading):
+    """``with store.peek() as snapshot``: a transaction only if something has to be read."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Snapshot:
+        store = self._store
+        store._require_open()
+        watch = store._watch
+        state = watch.state()
+        if state is not None:
+            self._snapshot = _snapshot(store, None, state, self._begin)
+            return self._snapshot
+        header = watch.header()
+        self._snapshot = _snapshot(store, *store._begin_read())
+        watch.learn(header, self._snapshot.state)
+        return self._snapshot
+
+    def _begin(self, promised: State) -> Connection:
+        """
+        Raises:
+            StaleSnapshot: somebody has committed since the state was promised.
+        """
+        store = self._store
+        connection, state = store._begin_read()
+        if state == promised:
+            return connection
+        connection.rollback()
+        store._readers.release(connection)
+        raise StaleSnapshot
+
+
+def _snapshot(
+    store: Store,
+    connection: Connection | None,
+    state: State,
+    begin: Callable[[State], Connection] | None = None,
+) -> Snapshot:
+    return Snapshot(connection, state, store._scopes.of(state.epoch), begin)

@@ -1,0 +1,117 @@
+"""Snapshots that begin no transaction while nobody has committed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem.errors import ClosedError
+from agentmem.ports import StaleSnapshot
+from agentmem.store import Store, filters
+
+
+def transactions(store: Store) -> list[bool]:
+    """Of the read connections, whether one is open."""
+    return [connection.in_transaction for connection in store._readers.all_connections()]
+
+
+def test_a_second_look_begins_no_transaction(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    with store.peek() as snapshot:
+        assert transactions(store) == [True]
+        seq = snapshot.seq
+    with store.peek() as snapshot:
+        assert transactions(store) == [False]
+        assert (snapshot.seq, snapshot.epoch) == (seq, snapshot.state.epoch)
+        assert snapshot.count(filters.EVERYTHING) == 1
+        assert transactions(store) == [True]
+    assert transactions(store) == [False]
+
+
+def test_a_commit_is_seen_at_once_whoever_made_it(store: Store, fill: Any, tmp_path: Path) -> None:
+    fill.add(store, "a")
+    for _ in range(3):
+        with store.peek() as snapshot:
+            before = snapshot.seq
+    fill.add(store, "b")
+    with store.peek() as snapshot:
+        assert snapshot.seq == before + 1
+    with store.peek():
+        pass
+    other = (
+        "import sys; from agentmem.store import Store\n"
+        "store = Store(sys.argv[1])\n"
+        "with store.write() as transaction: transaction.put_meta('noted', 'x')\n"
+        "store.close()"
+    )
+    subprocess.run([sys.executable, "-c", other, str(store.path)], check=True)
+    with store.peek() as snapshot:
+        assert snapshot.meta("noted") == "x"
+
+
+def test_what_is_read_after_a_commit_is_refused(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    with store.peek():
+        pass
+    with store.peek() as snapshot:
+        fill.add(store, "b")
+        with pytest.raises(StaleSnapshot):
+            snapshot.count(filters.EVERYTHING)
+    assert transactions(store) == [False]
+    with store.peek() as snapshot:
+        assert snapshot.count(filters.EVERYTHING) == 2
+
+
+def test_every_commit_is_seen_by_the_next_look(store: Store, fill: Any) -> None:
+    """Many looks, in other threads, while somebody commits: each sees what was there before."""
+    done = [0]
+    late: list[tuple[int, int]] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            least = done[0]
+            with store.peek() as snapshot:
+                if snapshot.seq < least:
+                    late.append((snapshot.seq, least))
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for i in range(150):
+        fill.add(store, f"text {i}")
+        done[0] = i + 1
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert late == []
+    with store.peek() as snapshot:
+        assert snapshot.seq == 150
+
+
+def test_a_checkpoint_or_a_rewrite_changes_nothing(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    with store.peek() as snapshot:
+        seq = snapshot.seq
+    store.scrub()
+    for _ in range(2):
+        with store.peek() as snapshot:
+            assert snapshot.seq == seq
+            assert snapshot.count(filters.EVERYTHING) == 1
+
+
+def test_a_closed_store_has_nothing_to_look_at(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    with store.peek():
+        pass
+    with store.peek() as snapshot:
+        store.close()
+        with pytest.raises(ClosedError):
+            snapshot.count(filters.EVERYTHING)
+    with pytest.raises(ClosedError), store.peek():
+        pass
