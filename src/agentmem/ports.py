@@ -38,6 +38,7 @@ __all__ = [
     "HotIndex",
     "Progress",
     "Projection",
+    "Remake",
     "Snapshot",
     "StaleSnapshot",
     "Store",
@@ -46,6 +47,8 @@ __all__ = [
 
 #: ``progress(done, total)``; ``total`` is 0 while unknown.
 Progress = Callable[[int, int], None]
+#: From texts to their vectors ``(n, dim)`` float32, normalised, and their keyword terms.
+Remake = Callable[[Sequence[str]], "tuple[NDArray[np.float32], TermBatch]"]
 
 
 @runtime_checkable
@@ -111,6 +114,22 @@ class Snapshot(Protocol):
     @property
     def model_id(self) -> str:
         """The model of the stored vectors; empty in a store that has never held one."""
+        ...
+
+    def as_of(self, at: int, remake: Remake) -> Snapshot:
+        """The store at a time in microseconds: what the last event until then had left, less
+        what was purged since.  It lives as long as this snapshot; itself if nothing came after.
+
+        Only its ``seq``, rows, pages, counts and ``load`` are of then.  ``load`` has ``remake``
+        compute what is not kept of texts that have gone since.
+
+        Raises:
+            InvalidInputError: a time in the future.
+        """
+        ...
+
+    def back_to(self, seq: int, remake: Remake) -> Snapshot:
+        """The same by an event, no later than ``seq`` of this snapshot."""
         ...
 
     # -- rows

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from agentmem.search.support import margin
-
 if TYPE_CHECKING:
     from agentmem import Memory
 
@@ -126,16 +124,16 @@ def recalls(memory: Memory, mode: Any) -> dict[int, float]:
 
 
 def abstention(memory: Memory) -> float:
-    """How well ``margin`` tells questions that the conversation answers from those of category
+    """How well ``support`` tells questions that the conversation answers from those of category
     5, which ask one speaker for what the other said: area under the ROC curve."""
     sides: tuple[list[float], list[float]] = ([], [])
     for sample in json.loads(FILE.read_text("utf-8")):
         asked = questions_of(sample)
         answers = memory.search_batch(
-            [text for text, _, _ in asked], user_id=sample["sample_id"], top_k=100, explain=True
+            [text for text, _, _ in asked], user_id=sample["sample_id"], support=True
         )
         for (_, category, _), answer in zip(asked, answers, strict=True):
-            sides[category == 5].append(margin(answer["results"]) or 0.0)
+            sides[category == 5].append(answer["support"])
     answered, not_answered = (np.array(side) for side in sides)
     apart = answered[:, None] - not_answered[None, :]
     return float(np.mean((apart > 0) + 0.5 * (apart == 0)))

@@ -36,6 +36,13 @@ def test_a_released_store_opens_and_serves(
         told = [(e.event.name, e.new_content) for e in snapshot.history(records[1].id)]
         assert told == [("ADD", "Ann lives in Lisbon"), ("UPDATE", "Ann moved to Porto")]
         rows = snapshot.load(PartitionKey("user_id", "ann"))
+        then = snapshot.back_to(4, lambda texts: (fill.vectors(texts), fill.terms(texts)))
+        assert [r.content for r in then.records([1, 2, 3]).values()] == [
+            "Ann likes tea",
+            "Ann moved to Porto",
+            "forgotten",
+        ]
+        assert then.load(PartitionKey("user_id", "ann")).keys.tolist() == [1, 2, 3]
     assert (
         rows.vectors.tobytes() == fill.vectors([r.content for r in records]).astype("f2").tobytes()
     )
@@ -88,7 +95,7 @@ def test_a_store_of_a_newer_version_names_both_and_the_remedy(
     new.close()
     monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS)
     with pytest.raises(
-        SchemaVersionError, match=r"'9998-next'.*'0001-initial'.*pip install -U agentmem"
+        SchemaVersionError, match=r"'9998-next'.*'0002-past-vectors'.*pip install -U agentmem"
     ):
         open_store()
 

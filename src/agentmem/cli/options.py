@@ -18,6 +18,7 @@ from agentmem.types import SCOPE_FIELDS
 __all__ = [
     "ScopeIds",
     "Settings",
+    "as_of_option",
     "confirm",
     "embedder_option",
     "filter_option",
@@ -106,6 +107,10 @@ def store_options(command: F) -> F:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+as_of_option = click.option(
+    "--as-of", metavar="TIME", help="What the store held at this time, such as 2025-05-01T10:00."
+)
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 

@@ -23,7 +23,7 @@ from agentmem.inputs import check_path
 from agentmem.store import Store, filters
 from agentmem.telemetry import Operations
 from agentmem.times import now_micros
-from agentmem.types import PartitionKey, Scope, SearchMode
+from agentmem.types import PartitionKey, Scope
 
 if TYPE_CHECKING:
     from agentmem.config import Config
@@ -292,11 +292,18 @@ class Engine:
 
     # -- reading --------------------------------------------------------------------------
 
-    def where(self, scope: Scope, given: Mapping[str, Any] | None, *, show_expired: bool) -> Filter:
+    def where(
+        self,
+        scope: Scope,
+        given: Mapping[str, Any] | None,
+        *,
+        show_expired: bool,
+        as_of: int | None = None,
+    ) -> Filter:
         """The filter of a scope, the caller's filters and, unless shown, of what has expired."""
         parts = [filters.in_scope(scope)]
         if not show_expired:
-            parts.append(filters.not_expired(now_micros()))
+            parts.append(filters.not_expired(now_micros() if as_of is None else as_of))
         if given is not None:
             parts.append(filters.parse(given, self.config.limits))
         return filters.all_of(*parts)
@@ -305,70 +312,59 @@ class Engine:
         self,
         queries: Sequence[str | None],
         *,
-        scope: Scope,
         given: Mapping[str, Any] | None,
-        top_k: int,
-        threshold: float | None,
-        mode: SearchMode,
-        explain: bool,
         vectors: Any,
-        show_expired: bool,
-    ) -> list[dict[str, list[dict[str, Any]]]]:
-        answers = self.searcher.search_batch(
-            queries,
-            scope=scope,
-            where=None if given is None else filters.parse(given, self.config.limits),
-            top_k=top_k,
-            threshold=threshold,
-            mode=mode,
-            explain=explain,
-            vectors=vectors,
-            now=None if show_expired else now_micros(),
-            unscoped=not scope,
-        )
-        return [{"results": items} for items in answers]
+        cursors: Sequence[str | None] | None,
+        **asked: Any,
+    ) -> list[dict[str, Any]]:
+        """``asked`` are the other fields of ``search.answers.Request``."""
+        searcher = self.searcher
+        from agentmem.search.answers import Request, answer
+
+        where = None if given is None else filters.parse(given, self.config.limits)
+        request = Request(where=where, **asked)
+        return answer(searcher, queries, request, vectors=vectors, cursors=cursors)
 
     def context(
         self,
         query: str,
         *,
-        scope: Scope,
         given: Mapping[str, Any] | None,
         max_tokens: int,
-        threshold: float | None,
         order: Order,
         template: Mapping[str, str] | None,
         tokenizer: CountTokens | None,
         vector: Any,
-        show_expired: bool,
+        **asked: Any,
     ) -> dict[str, Any]:
+        """``asked`` are the other fields of ``search.answers.Request``."""
         searcher = self.searcher
-        from agentmem.search.context import pack, read_template
+        from agentmem.search.answers import Request, context
+        from agentmem.search.context import read_template
 
         limits = self.config.limits
-        count = self.count_tokens if tokenizer is None else tokenizer
-        ranked = searcher.ranked(
-            query,
-            scope=scope,
+        request = Request(
             where=None if given is None else filters.parse(given, limits),
             # A memory has eight tokens or more, mostly; what is short comes in great numbers.
             top_k=min(limits.max_top_k, max(60, max_tokens // 8)),
-            threshold=threshold,
-            vector=vector,
-            now=None if show_expired else now_micros(),
-            unscoped=not scope,
+            **asked,
         )
-        packed = pack(ranked, count, max_tokens, order=order, template=read_template(template))
-        return {
-            "text": packed.text,
-            "ids": packed.ids,
-            "tokens": packed.tokens,
-            "left_out": packed.left_out,
-            "duplicates": packed.duplicates,
-        }
+        return context(
+            searcher,
+            query,
+            request,
+            vector=vector,
+            count=self.count_tokens if tokenizer is None else tokenizer,
+            max_tokens=max_tokens,
+            order=order,
+            template=read_template(template),
+        )
 
-    def get(self, ids: Sequence[object], *, show_expired: bool) -> list[dict[str, Any] | None]:
-        return self.reader.get(ids, None if show_expired else now_micros())
+    def get(
+        self, ids: Sequence[object], *, show_expired: bool, as_of: int | None
+    ) -> list[dict[str, Any] | None]:
+        at = now_micros() if as_of is None else as_of
+        return self.reader.get(ids, None if show_expired else at, as_of)
 
     def page(
         self,
@@ -379,12 +375,21 @@ class Engine:
         limit: int,
         cursor: str | None,
         show_expired: bool,
+        as_of: int | None,
     ) -> tuple[list[dict[str, Any]], str | None]:
-        where = self.where(scope, given, show_expired=show_expired)
-        return self.reader.page(where, order=order, limit=limit, cursor=cursor)
+        where = self.where(scope, given, show_expired=show_expired, as_of=as_of)
+        return self.reader.page(where, order=order, limit=limit, cursor=cursor, as_of=as_of)
 
-    def count(self, scope: Scope, given: Mapping[str, Any] | None, *, show_expired: bool) -> int:
-        return self.reader.count(self.where(scope, given, show_expired=show_expired))
+    def count(
+        self,
+        scope: Scope,
+        given: Mapping[str, Any] | None,
+        *,
+        show_expired: bool,
+        as_of: int | None = None,
+    ) -> int:
+        where = self.where(scope, given, show_expired=show_expired, as_of=as_of)
+        return self.reader.count(where, as_of)
 
     def history(self, memory_id: object) -> list[dict[str, Any]]:
         return self.reader.history(memory_id)

@@ -32,6 +32,7 @@ class Outcome:
     collection: str
     ranking: list[str]  # labels, best first
     score: float | None  # of the best hit; None: there was no hit
+    support: float  # see ``Memory.search``
     seconds: float
     tokens: list[int]  # of each memory found, best first
     all_tokens: int  # of the whole collection
@@ -90,12 +91,9 @@ class Evaluation:
         }
 
     def abstention(self) -> float | None:
-        """How well the best score tells questions with an answer from those without (AUROC)."""
-
-        def scores(outcomes: list[Outcome]) -> list[float]:
-            return [float("-inf") if o.score is None else o.score for o in outcomes]
-
-        return _rounded(metrics.auroc(scores(self.answerable), scores(self.unanswerable)))
+        """How well ``support`` tells questions with an answer from those without (AUROC)."""
+        sides = [[o.support for o in side] for side in (self.answerable, self.unanswerable)]
+        return _rounded(metrics.auroc(*sides))
 
     def details(self) -> list[dict[str, Any]]:
         """One dictionary per question: what was asked, and at which rank each answer came."""
@@ -109,6 +107,7 @@ class Evaluation:
                     for label in sorted(outcome.question.relevant)
                 },
                 "score": outcome.score,
+                "support": outcome.support,
                 "ms": round(outcome.seconds * 1000, 3),
             }
             for outcome in self.outcomes

@@ -102,11 +102,21 @@ class _Asker:
                     collection=collection.name,
                     ranking=self._ranking(question, found),
                     score=found[0]["score"] if found else None,
+                    support=self._support(question),
                     seconds=seconds,
                     tokens=[self._tokens.get(hit["id"], 0) for hit in found],
                     all_tokens=sum(self._tokens.values()),
                 )
             )
+
+    def _support(self, question: Question) -> float:
+        """By a search of its own, which is not timed."""
+        scope: dict[str, Any] = dict(question.scope)
+        found = self._memory.search(
+            question.text, top_k=1, mode=self._evaluation.mode, support=True, **scope
+        )
+        support: float = found["support"]
+        return support
 
     def _ranking(self, question: Question, found: list[dict[str, Any]]) -> list[str]:
         """The first ``depth`` labels, each where its best memory is."""
@@ -123,4 +133,5 @@ class _Asker:
     def _search(self, text: str, question: Question, top_k: int) -> list[dict[str, Any]]:
         scope: dict[str, Any] = dict(question.scope)
         found = self._memory.search(text, top_k=top_k, mode=self._evaluation.mode, **scope)
-        return found["results"]
+        results: list[dict[str, Any]] = found["results"]
+        return results

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from agentmem.errors import InvalidInputError
 from agentmem.inputs import check_count, check_flag, shorten
 from agentmem.memory.face import Face
+from agentmem.times import TimeLike, to_micros
 from agentmem.types import SearchMode
 
 __all__ = ["Reading"]
@@ -32,7 +33,10 @@ class Reading(Face):
         vector: Any = None,
         unscoped: bool = False,
         show_expired: bool = False,
-    ) -> dict[str, list[dict[str, Any]]]:
+        as_of: TimeLike | None = None,
+        cursor: str | None = None,
+        support: bool = False,
+    ) -> dict[str, Any]:
         """The memories that fit a query best, best first.
 
         Args:
@@ -45,11 +49,16 @@ class Reading(Face):
             vector: ``(dim,)`` numbers to use as the query's embedding.
             unscoped: search across all scopes; then no scope id may be given.
             show_expired: expired memories too.
+            as_of: search the store as it was at this time.
+            cursor: ``""`` for the first page of ``top_k``, then the ``next_cursor`` of the page
+                before; all pages are parts of one ranking, whatever is written meanwhile.
+            support: adds ``"support"``: the lower, the less likely that the memories answer.
 
         Returns:
             ``{"results": [{"id", "memory", "hash", "metadata", "score", "created_at",
             "updated_at", "user_id", "agent_id", "run_id", "org_id", "actor_id", "role",
-            "memory_type", "level", "importance", "timestamp", "expiration_date"}]}``
+            "memory_type", "level", "importance", "timestamp", "expiration_date"}]}``, with
+            ``"next_cursor": str | None`` if a cursor was given
 
         Raises:
             ScopeError: no scope.
@@ -70,6 +79,9 @@ class Reading(Face):
             vectors=vector,
             unscoped=unscoped,
             show_expired=show_expired,
+            as_of=as_of,
+            cursors=None if cursor is None else [cursor],
+            support=support,
         )[0]
 
     def search_batch(
@@ -88,11 +100,16 @@ class Reading(Face):
         vectors: Any = None,
         unscoped: bool = False,
         show_expired: bool = False,
-    ) -> list[dict[str, list[dict[str, Any]]]]:
+        as_of: TimeLike | None = None,
+        cursors: Sequence[str | None] | None = None,
+        support: bool = False,
+    ) -> list[dict[str, Any]]:
         """``search`` for many queries of one scope, embedded as one batch; answers in order.
 
         Args:
             vectors: ``(len(queries), dim)`` numbers to use as the queries' embeddings.
+            cursors: one per query, each as ``search`` takes it; None for a query that has no
+                more pages.
         """
         scope = self._reading_scope(user_id, agent_id, run_id, org_id, unscoped)
         check_count(top_k, self._limits.max_top_k, "top_k", "max_top_k")
@@ -106,6 +123,9 @@ class Reading(Face):
             explain=check_flag(explain, "explain"),
             vectors=vectors,
             show_expired=check_flag(show_expired, "show_expired"),
+            as_of=_time(as_of),
+            cursors=cursors,
+            support=check_flag(support, "support"),
         )
 
     def context(
@@ -125,6 +145,7 @@ class Reading(Face):
         vector: Any = None,
         unscoped: bool = False,
         show_expired: bool = False,
+        as_of: TimeLike | None = None,
     ) -> dict[str, Any]:
         """The memories that bear on a query as one text for a prompt, within a token budget.
 
@@ -139,7 +160,7 @@ class Reading(Face):
                 ``{time}`` and ``{run}``, a line also ``{speaker}``, ``{text}`` and ``{id}``.
             tokenizer: from a list of texts to the number of tokens of each; the embedder's own
                 if absent.
-            filters, threshold, vector, unscoped, show_expired: as for ``search``.
+            filters, threshold, vector, unscoped, show_expired, as_of: as for ``search``.
 
         Returns:
             ``{"text", "ids", "tokens", "left_out", "duplicates"}``: the text, the ids of the
@@ -166,18 +187,29 @@ class Reading(Face):
             tokenizer=tokenizer,
             vector=vector,
             show_expired=check_flag(show_expired, "show_expired"),
+            as_of=_time(as_of),
         )
 
-    def get(self, id: str, *, show_expired: bool = False) -> dict[str, Any] | None:
-        """The memory with this id (a search result without a score), or None."""
-        return self._engine.get([id], show_expired=check_flag(show_expired, "show_expired"))[0]
+    def get(
+        self, id: str, *, show_expired: bool = False, as_of: TimeLike | None = None
+    ) -> dict[str, Any] | None:
+        """The memory with this id (a search result without a score), or None.
+
+        Args:
+            as_of: as it was at this time.
+        """
+        return self._engine.get(
+            [id], show_expired=check_flag(show_expired, "show_expired"), as_of=_time(as_of)
+        )[0]
 
     def get_batch(
-        self, ids: Iterable[str], *, show_expired: bool = False
+        self, ids: Iterable[str], *, show_expired: bool = False, as_of: TimeLike | None = None
     ) -> list[dict[str, Any] | None]:
         """``get`` for many, in the order of ``ids``."""
         return self._engine.get(
-            self._id_list(ids), show_expired=check_flag(show_expired, "show_expired")
+            self._id_list(ids),
+            show_expired=check_flag(show_expired, "show_expired"),
+            as_of=_time(as_of),
         )
 
     def get_all(
@@ -193,14 +225,16 @@ class Reading(Face):
         order: str = "created_at",
         unscoped: bool = False,
         show_expired: bool = False,
+        as_of: TimeLike | None = None,
     ) -> dict[str, Any]:
         """The memories of a scope, page by page.
 
         Args:
             limit: most memories of a page.
-            cursor: ``next_cursor`` of the page before.
+            cursor: ``next_cursor`` of the page before; ``""`` or None for the first.
             order: ``created_at``, ``updated_at`` or ``timestamp``; with a leading ``-``,
                 newest first.
+            as_of: the memories that the scope held at this time; the same for every page.
 
         Returns:
             ``{"results": [...], "next_cursor": str | None}``
@@ -214,6 +248,7 @@ class Reading(Face):
             limit=limit,
             cursor=cursor,
             show_expired=check_flag(show_expired, "show_expired"),
+            as_of=_time(as_of),
         )
         return {"results": results, "next_cursor": following}
 
@@ -227,11 +262,15 @@ class Reading(Face):
         filters: Mapping[str, Any] | None = None,
         unscoped: bool = False,
         show_expired: bool = False,
+        as_of: TimeLike | None = None,
     ) -> int:
-        """How many memories a scope holds that satisfy ``filters``."""
+        """How many memories a scope holds that satisfy ``filters``, or held at ``as_of``."""
         scope = self._reading_scope(user_id, agent_id, run_id, org_id, unscoped)
         return self._engine.count(
-            scope, filters, show_expired=check_flag(show_expired, "show_expired")
+            scope,
+            filters,
+            show_expired=check_flag(show_expired, "show_expired"),
+            as_of=_time(as_of),
         )
 
     def history(self, id: str) -> list[dict[str, Any]]:
@@ -242,3 +281,7 @@ class Reading(Face):
             "updated_at", "is_deleted", "actor_id", "role"}``; empty for an id that never was.
         """
         return self._engine.history(id)
+
+
+def _time(as_of: TimeLike | None) -> int | None:
+    return None if as_of is None else to_micros(as_of, "as_of")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentmem.errors import InvalidInputError
 from agentmem.ids import id_from_str, id_to_str
@@ -15,9 +16,9 @@ from agentmem.times import from_micros
 from agentmem.types import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from agentmem.ports import Filter, Store
+    from agentmem.ports import Filter, Snapshot, Store
     from agentmem.types import HistoryEntry, Record
 
 __all__ = ["ORDERS", "Reader"]
@@ -38,14 +39,16 @@ class Reader:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def get(self, ids: Sequence[object], now: int | None) -> list[dict[str, Any] | None]:
+    def get(
+        self, ids: Sequence[object], now: int | None, as_of: int | None = None
+    ) -> list[dict[str, Any] | None]:
         """The memories with these ids, None for an id that no memory has.  ``now`` hides what
-        expired by then; None shows it."""
+        expired by then; None shows it.  ``as_of``: the store as it was then, in microseconds."""
         raw = [id_from_str(public) for public in ids]
         wanted = [one for one in raw if one is not None]
         if not wanted:
             return [None] * len(raw)
-        with self._store.read() as snapshot:
+        with self._state(as_of) as snapshot:
             found = snapshot.by_ids(wanted)
         self._store.note_access([record.key for record in found.values()])
         items: list[dict[str, Any] | None] = []
@@ -56,7 +59,13 @@ class Reader:
         return items
 
     def page(
-        self, where: Filter, *, order: str, limit: int, cursor: str | None
+        self,
+        where: Filter,
+        *,
+        order: str,
+        limit: int,
+        cursor: str | None,
+        as_of: int | None = None,
     ) -> tuple[list[dict[str, Any]], str | None]:
         """One page of memories, and the cursor of the next (None after the last).
 
@@ -65,17 +74,17 @@ class Reader:
         """
         if order not in ORDERS:
             raise InvalidInputError(f"order {shorten(order)} is not one of {', '.join(ORDERS)}")
-        after = None if cursor is None else _decode(cursor, order)
-        with self._store.read() as snapshot:
+        after = _decode(cursor, order) if cursor else None
+        with self._state(as_of) as snapshot:
             records = snapshot.page(where, order=order, limit=limit + 1, after=after)
         more = len(records) > limit
         records = records[:limit]
         following = _encode(records[-1], order) if more else None
         return [item_of(record) for record in records], following
 
-    def count(self, where: Filter) -> int:
+    def count(self, where: Filter, as_of: int | None = None) -> int:
         """How many memories satisfy ``where``."""
-        with self._store.read() as snapshot:
+        with self._state(as_of) as snapshot:
             return snapshot.count(where)
 
     def history(self, public_id: object) -> list[dict[str, Any]]:
@@ -85,6 +94,16 @@ class Reader:
             return []
         with self._store.read() as snapshot:
             return [_history_item(entry) for entry in snapshot.history(raw)]
+
+    @contextmanager
+    def _state(self, as_of: int | None) -> Iterator[Snapshot]:
+        """The store now, or as it was at a time in microseconds."""
+        with self._store.read() as snapshot:
+            yield snapshot if as_of is None else snapshot.as_of(as_of, _not_needed)
+
+
+def _not_needed(texts: Sequence[str]) -> NoReturn:
+    raise AssertionError("vectors and terms are for searching")
 
 
 def _expired(record: Record, now: int | None) -> bool:

@@ -14,13 +14,21 @@ from agentmem.types import PartitionKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from agentmem.config import Config
-    from agentmem.ports import Analyzer, Embedder, Filter, HotIndex, Snapshot, Store
+    from agentmem.ports import Analyzer, Embedder, Filter, HotIndex, Remake, Snapshot, Store
     from agentmem.search.items import Items
     from agentmem.search.query import Queries
-    from agentmem.types import Hit, Record, Scope, SearchMode
+    from agentmem.types import Hit, Record, Scope, SearchMode, TermBatch
 
-__all__ = ["Searcher"]
+    #: The state that is to be asked, from a snapshot of the present.
+    StateOf = Callable[[Snapshot, Remake], Snapshot]
+    #: Of the hits of a query, by its number, those whose rows are to be fetched.
+    Wanted = Callable[[int, list[Hit]], list[Hit]]
+
+__all__ = ["Found", "Searcher"]
 
 _T = TypeVar("_T")
 
@@ -29,8 +37,17 @@ _ATTEMPTS = 16
 
 
 @dataclass(slots=True)
+class Found:
+    """Answers of one state of the store."""
+
+    items: list[list[dict[str, Any]]]  # per query, best first
+    epoch: str
+    seq: int
+
+
+@dataclass(slots=True)
 class _Search:
-    """What ``HotIndex.search`` is asked, but for the snapshot."""
+    """What ``HotIndex.search`` is asked, but for the snapshot, and of which state."""
 
     queries: Queries
     partition: PartitionKey
@@ -41,6 +58,9 @@ class _Search:
     mode: SearchMode
     explain: bool
     now: int | None
+    at: int | None
+    state_of: StateOf | None = None
+    wanted: Wanted | None = None
 
 
 class Searcher:
@@ -74,8 +94,12 @@ class Searcher:
         explain: bool = False,
         vectors: Any = None,
         now: int | None = None,
+        at: int | None = None,
         unscoped: bool = False,
-    ) -> list[list[dict[str, Any]]]:
+        state_of: StateOf | None = None,
+        depth: int | None = None,
+        wanted: Wanted | None = None,
+    ) -> Found:
         """The best memories for each query, best first, ties by smaller key, as ``Memory.search``
         returns them.
 
@@ -87,21 +111,38 @@ class Searcher:
             vectors: ``(len(queries), dim)`` numbers, or ``(dim,)`` for one query, to use as
                 embeddings; not in keyword mode.
             now: microseconds; memories that expired by then are left out (None: shown).
+            at: microseconds; the time from which recency counts (None: now).
             unscoped: search the whole store; ``scope`` must then be empty.
+            state_of: which state of the store is asked; the present one if absent.
+            depth: rank so many; ``top_k`` if absent.
+            wanted: which of them are answered; all if absent.
 
         Raises:
             ScopeError: neither a scope nor ``unscoped``, or both.
-            InvalidInputError, LimitError, VectorError: see ``query``.
+            InvalidInputError, LimitError, VectorError: see ``query``, and what ``state_of`` raises.
             ModelMismatchError: another process has moved the store to another model.
         """
         partition = _partition(scope, unscoped)
         asked = self._prepare(queries, vectors, mode, top_k, threshold)
         if not asked.n:
-            return []
-        search = _Search(asked, partition, scope, where, top_k, threshold, mode, explain, now)
-        ranked, found = self._in_snapshot(search, self._items.answer)
+            return Found([], "", 0)
+        search = _Search(
+            asked,
+            partition,
+            scope,
+            where,
+            top_k if depth is None else depth,
+            threshold,
+            mode,
+            explain,
+            now,
+            at,
+            state_of,
+            wanted,
+        )
+        ranked, found, state = self._in_snapshot(search, self._items.answer)
         self._note(ranked)
-        return found
+        return Found(found, state.epoch, state.seq)
 
     def ranked(
         self,
@@ -114,13 +155,17 @@ class Searcher:
         mode: SearchMode = "hybrid",
         vector: Any = None,
         now: int | None = None,
+        at: int | None = None,
         unscoped: bool = False,
+        state_of: StateOf | None = None,
     ) -> list[tuple[Record, Hit]]:
         """The same for one query, with the rows as they are stored."""
         partition = _partition(scope, unscoped)
         asked = self._prepare([query], vector, mode, top_k, threshold)
-        search = _Search(asked, partition, scope, where, top_k, threshold, mode, False, now)
-        ranked, found = self._in_snapshot(search, _as_records)
+        search = _Search(
+            asked, partition, scope, where, top_k, threshold, mode, False, now, at, state_of
+        )
+        ranked, found, _ = self._in_snapshot(search, _as_records)
         self._note(ranked)
         return found[0]
 
@@ -144,27 +189,31 @@ class Searcher:
 
     def _in_snapshot(
         self, search: _Search, fetch: Callable[[list[list[Hit]], Snapshot, int], _T]
-    ) -> tuple[list[list[Hit]], _T]:
-        """The hits and what ``fetch(hits, snapshot, life)`` makes of them, in a snapshot that the
-        index has not outrun."""
+    ) -> tuple[list[list[Hit]], _T, Snapshot]:
+        """The hits, what ``fetch(hits, state, life)`` makes of them, and the state itself, in a
+        snapshot that the index has not outrun."""
         for _ in range(_ATTEMPTS):
             life = self._items.life
             try:
                 with self._store.peek() as snapshot:
-                    ranked = self._rank(search, snapshot, False)
-                    return ranked, fetch(ranked, snapshot, life)
+                    ranked, state = self._rank(search, snapshot, False)
+                    return ranked, fetch(ranked, state, life), state
             except StaleSnapshot:
                 continue  # a newer snapshot is at least where the index was
         life = self._items.life
         with self._store.read() as snapshot:
-            ranked = self._rank(search, snapshot, True)
-            return ranked, fetch(ranked, snapshot, life)
+            ranked, state = self._rank(search, snapshot, True)
+            return ranked, fetch(ranked, state, life), state
 
-    def _rank(self, search: _Search, snapshot: Snapshot, private: bool) -> list[list[Hit]]:
-        asked, where = search.queries, search.where
+    def _rank(
+        self, search: _Search, snapshot: Snapshot, private: bool
+    ) -> tuple[list[list[Hit]], Snapshot]:
+        """The hits, and the state of the store that they are of."""
+        asked, where, wanted = search.queries, search.where, search.wanted
         partition = search.partition
-        return self._index.search(
-            snapshot,
+        state = snapshot if search.state_of is None else search.state_of(snapshot, self._remake)
+        ranked = self._index.search(
+            state,
             partition,
             mode=search.mode,
             vectors=asked.vectors,
@@ -172,13 +221,20 @@ class Searcher:
             top_k=search.top_k,
             now=search.now,
             scope=search.scope,
-            allowed=None if where is None else snapshot.matching_keys(partition, where),
+            allowed=None if where is None else state.matching_keys(partition, where),
             threshold=search.threshold,
             explain=search.explain,
-            private=private,
+            private=private or state is not snapshot,
             cues=asked.cues,
-            at=search.now,
+            at=search.at,
         )
+        if wanted is not None:
+            ranked = [wanted(i, hits) for i, hits in enumerate(ranked)]
+        return ranked, state
+
+    def _remake(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], TermBatch]:
+        """What the store keeps of its present texts, for those of the past."""
+        return self._embedder.embed(texts), self._analyzer.analyze(texts)
 
     def _note(self, ranked: list[list[Hit]]) -> None:
         if len(ranked) == 1:

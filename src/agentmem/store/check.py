@@ -72,6 +72,10 @@ _RULES: tuple[tuple[str, str], ...] = (
         f" WHERE e.key IS NOT v.key OR e.event NOT IN ({int(Event.UPDATE)}, {int(Event.DELETE)})",
     ),
     (
+        "past vectors without their version",
+        "SELECT seq FROM past_vectors WHERE seq NOT IN (SELECT seq FROM versions)",
+    ),
+    (
         "updates that kept no version of what they replaced",
         f"SELECT key FROM events WHERE event = {int(Event.UPDATE)}"
         " AND seq NOT IN (SELECT seq FROM versions)",

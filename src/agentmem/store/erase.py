@@ -47,7 +47,7 @@ def purge(connection: Connection, ids: Sequence[bytes]) -> tuple[list[int], int]
     keys = sorted({row[0] for row in (*live, *past)})
     forget_keys(connection, keys)
     seqs = sorted({*keys, *(row[3] for row in past)})  # an ADD's seq is its key
-    for table in ("versions", "events"):
+    for table in ("versions", "past_vectors", "events"):
         connection.execute(f"DELETE FROM {table} WHERE seq IN carray(?)", (integers(seqs),))
     connection.execute(
         "DELETE FROM scopes WHERE scope IN carray(?)"
@@ -62,7 +62,10 @@ def drop_everything(connection: Connection, seq: int) -> None:
     """Empty every table and start a new epoch.  ``seq`` and keys go on from ``seq``, so that
     not even a reader that missed the new epoch takes an old row for a new one."""
     reembed.drop(connection)
-    for table in ("memories", "vectors", "terms", "events", "versions", "access", "scopes"):
+    for table in (
+        *("memories", "vectors", "terms", "events", "versions", "past_vectors", "access"),
+        "scopes",
+    ):
         connection.execute(f"DELETE FROM {table}")
     connection.execute("DELETE FROM meta")
     connection.execute(

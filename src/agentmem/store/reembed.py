@@ -116,6 +116,7 @@ def finish(connection: Connection) -> None:
         raise StoreError("no re-embedding is under way; begin one first")
     if pending(connection, 0, 1):
         raise StoreError("memories were written meanwhile; embed what is pending, then finish")
+    connection.execute("DELETE FROM past_vectors")  # callers' vectors belong to the old model
     connection.execute("DROP TABLE vectors")
     connection.execute("ALTER TABLE vectors_next RENAME TO vectors")
     for name, value in (

@@ -7,6 +7,9 @@
                little-endian, and the text's length in terms.
 ``events``     the log.  ``seq`` is assigned under the write lock and only grows.
 ``versions``   for every UPDATE and DELETE the whole row before it; ``seq`` is the event's.
+``past_vectors``  for those of them that replaced or removed a caller's vector, or put one in
+               place of the model's, the vector before it: float32, NULL where it was the model's,
+               which its text makes again (see ``past``).
 ``scopes``     the four scope ids of a run, interned; ``next_position`` numbers its memories.
 ``access``     how often and when last a memory was read; written in batches, no events.
 ``meta``       names and values: epoch, model, analyzer, watermarks.
@@ -133,8 +136,13 @@ class Migration:
     sql: str
 
 
+_PAST_VECTORS = "CREATE TABLE past_vectors(seq INTEGER PRIMARY KEY, data BLOB)"
+
 #: In order, append-only: a released one is never edited.
-MIGRATIONS: tuple[Migration, ...] = (Migration("0001-initial", _INITIAL),)
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration("0001-initial", _INITIAL),
+    Migration("0002-past-vectors", _PAST_VECTORS),
+)
 
 
 def shelf_of(position: int) -> int:

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ScopeCache", "Snapshot", "State", "read_state"]
+    from agentmem.ports import Remake
 
-#: The join that every filter is written over.  SQLite leaves out a left join nobody uses.
-FROM_MEMORIES = "FROM memories m LEFT JOIN scopes s ON s.scope = m.scope"
+__all__ = ["ScopeCache", "Snapshot", "State", "read_state"]
 
 _CHUNK = 20_000
 
@@ -85,6 +84,9 @@ class Snapshot:
 
     __slots__ = ("_begin", "_connection", "_scopes", "dim", "epoch", "model_id", "seq", "state")
 
+    #: Where rows of ``memories`` come from: a table, or a query in parentheses (see ``past``).
+    _memories = "memories"
+
     def __init__(
         self,
         connection: Connection | None,
@@ -121,6 +123,22 @@ class Snapshot:
             self._connection = self._begin(self.state)
         return self._connection
 
+    def as_of(self, at: int, remake: Remake) -> Snapshot:
+        from agentmem.store import past
+
+        return past.as_of(self, at, remake)
+
+    def back_to(self, seq: int, remake: Remake) -> Snapshot:
+        from agentmem.store import past
+
+        return self if seq >= self.seq else past.Past(self, seq, remake)
+
+    @property
+    def _joined(self) -> str:
+        """The join that every filter is written over.  SQLite leaves out a left join nobody
+        uses."""
+        return f"FROM {self._memories} m LEFT JOIN scopes s ON s.scope = m.scope"
+
     # -- rows
     def records(self, keys: Sequence[int]) -> dict[int, Record]:
         if not keys:
@@ -149,7 +167,7 @@ class Snapshot:
             scopes = partition_scopes(self._db, partition) or []
             inside = "m.scope IN carray(?) AND "
             params = [integers(scopes), *params]
-        keys = self._db.values(f"SELECT m.key {FROM_MEMORIES} WHERE {inside}({text})", params)
+        keys = self._db.values(f"SELECT m.key {self._joined} WHERE {inside}({text})", params)
         found = np.array(keys, dtype=np.int64)
         found.sort()
         return found
@@ -174,14 +192,14 @@ class Snapshot:
         by = f"m.key {way}" if column is None else f"{column} {way}, m.key {way}"
         # The sort carries keys only; rows are fetched for the page that is left.
         keys = self._db.values(
-            f"SELECT m.key {FROM_MEMORIES} WHERE {text} ORDER BY {by} LIMIT ?", [*params, limit]
+            f"SELECT m.key {self._joined} WHERE {text} ORDER BY {by} LIMIT ?", [*params, limit]
         )
         records = self.records(keys)
         return [records[key] for key in keys]
 
     def count(self, where: Filter) -> int:
         text, params = where.sql()
-        found: int = self._db.value(f"SELECT count(*) {FROM_MEMORIES} WHERE {text}", params)
+        found: int = self._db.value(f"SELECT count(*) {self._joined} WHERE {text}", params)
         return found
 
     def history(self, memory_id: bytes) -> list[HistoryEntry]:

@@ -17,7 +17,7 @@ from agentmem.errors import (
     StoreError,
     VectorError,
 )
-from agentmem.store import adding, erase, reembed
+from agentmem.store import adding, erase, past, reembed
 from agentmem.store.connection import Connection
 from agentmem.store.rows import scopes_matching
 from agentmem.store.schema import MEMORY_COLUMNS
@@ -213,8 +213,8 @@ class WriteTransaction:
         keys = [record.key for record in changed]
         if len(set(keys)) != len(keys):
             raise StoreError("one update names a memory twice; give each memory once")
-        given = [part is not None for part in (vectors, sources, terms)]
-        if any(given) and not all(given):
+        parts = [part is not None for part in (vectors, sources, terms)]
+        if any(parts) and not all(parts):
             raise StoreError("vectors, sources and terms are given together or not at all")
         with self._changing():
             first = self._keep_versions(keys, Event.UPDATE, actor_id)
@@ -233,6 +233,8 @@ class WriteTransaction:
                     "an updated memory takes an idempotency key that another one of its scope has"
                 ) from error
             if vectors is not None and sources is not None and terms is not None:
+                given = [k for k, s in zip(keys, sources, strict=True) if s == VectorSource.CALLER]
+                past.keep_vectors(self._db, first, given)
                 self._replace_text(keys, vectors, sources, terms)
 
     def _replace_text(
@@ -278,7 +280,8 @@ class WriteTransaction:
             return
         distinct = list(dict.fromkeys(keys))
         with self._changing():
-            self._keep_versions(distinct, Event.DELETE, actor_id)
+            first = self._keep_versions(distinct, Event.DELETE, actor_id)
+            past.keep_vectors(self._db, first, [])
             erase.forget_keys(self._db, distinct)
 
     def _keep_versions(self, keys: Sequence[int], event: Event, actor_id: str | None) -> int:

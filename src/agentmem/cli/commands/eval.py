@@ -230,8 +230,8 @@ def _remarks(summary: dict[str, Any], at: int) -> list[str]:
         lines.append(f"{summary['left_out']:,} questions left out: nothing says what answers them")
     if summary["abstention_auroc"] is not None:
         lines.append(
-            f"{summary['unanswerable']:,} questions without an answer: told from the others by the"
-            f" best score with AUROC {summary['abstention_auroc']:.3f}"
+            f"{summary['unanswerable']:,} questions without an answer: told from the others by"
+            f" their support with AUROC {summary['abstention_auroc']:.3f}"
         )
     tokens = summary["tokens"]
     if tokens is not None:

@@ -10,6 +10,7 @@ from agentmem.cli.exits import NOT_FOUND, Failure
 from agentmem.cli.opening import open_store
 from agentmem.cli.options import (
     ScopeIds,
+    as_of_option,
     filter_option,
     json_option,
     require_some_scope,
@@ -29,12 +30,13 @@ _ORDERS = [
 @click.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--show-expired", is_flag=True, help="Expired memories too.")
+@as_of_option
 @json_option
 @store_options
-def get(ids: tuple[str, ...], show_expired: bool, as_json: bool) -> None:
+def get(ids: tuple[str, ...], show_expired: bool, as_of: str | None, as_json: bool) -> None:
     """Show memories with every field; exit code 3 if any ID is unknown."""
     with open_store(must_exist=True) as memory:
-        found = memory.get_batch(list(ids), show_expired=show_expired)
+        found = memory.get_batch(list(ids), show_expired=show_expired, as_of=as_of)
     missing = [identity for identity, item in zip(ids, found, strict=True) if item is None]
     from agentmem.cli.render import print_json
 
@@ -61,6 +63,7 @@ def get(ids: tuple[str, ...], show_expired: bool, as_json: bool) -> None:
 @click.option("--order", type=click.Choice(_ORDERS), help="Order; '-' for newest first.")
 @click.option("--full", is_flag=True, help="Show long texts whole.")
 @click.option("--show-expired", is_flag=True, help="Expired memories too.")
+@as_of_option
 @json_option
 @store_options
 def list_command(
@@ -72,6 +75,7 @@ def list_command(
     order: str | None,
     full: bool,
     show_expired: bool,
+    as_of: str | None,
     as_json: bool,
 ) -> None:
     """List memories, a page at a time."""
@@ -84,6 +88,7 @@ def list_command(
             cursor=cursor,
             unscoped=unscoped,
             show_expired=show_expired,
+            as_of=as_of,
             **ordered,
             **scope,
         )
@@ -142,6 +147,7 @@ def history(memory_id: str, as_json: bool) -> None:
 @unscoped_option
 @filter_option
 @click.option("--show-expired", is_flag=True, help="Expired memories too.")
+@as_of_option
 @json_option
 @store_options
 def count(
@@ -149,13 +155,14 @@ def count(
     unscoped: bool,
     filters: dict[str, Any] | None,
     show_expired: bool,
+    as_of: str | None,
     as_json: bool,
 ) -> None:
     """Print how many memories there are."""
     require_some_scope(scope, unscoped)
     with open_store(must_exist=True) as memory:
         number = memory.count(
-            filters=filters, unscoped=unscoped, show_expired=show_expired, **scope
+            filters=filters, unscoped=unscoped, show_expired=show_expired, as_of=as_of, **scope
         )
     if as_json:
         from agentmem.cli.render import print_json

@@ -9,6 +9,7 @@ import click
 from agentmem.cli.opening import open_store
 from agentmem.cli.options import (
     ScopeIds,
+    as_of_option,
     filter_option,
     json_option,
     require_some_scope,
@@ -45,6 +46,8 @@ _SHOWN_CHARACTERS = 400
 @click.option("--ids", "with_ids", is_flag=True, help="Show ids.")
 @click.option("--full", is_flag=True, help="Show long texts whole.")
 @click.option("--show-expired", is_flag=True, help="Expired memories too.")
+@click.option("--support", is_flag=True, help="Show how likely it is that they answer.")
+@as_of_option
 @json_option
 @store_options
 def search(
@@ -72,6 +75,8 @@ def search(
         return
     from agentmem.cli.listing import print_memories
 
+    if arguments["support"]:
+        click.echo(f"support: {found['support']:.3f}")
     if not found["results"]:
         click.echo("nothing found", err=True)
         return
