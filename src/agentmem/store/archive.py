@@ -1,7 +1,8 @@
 """The rows of a store as they stand in an archive, and a store made of them again.
 
 An archive has everything that a store has and that does not follow from the rest: the log, the
-former states of memories, the memories with their vectors, how often they were read.  Hashes and
+former states of memories and the vectors that callers gave them, the memories with their vectors,
+how often they were read.  Hashes and
 keyword terms follow from the texts, shelves from the positions.  A store that is made of it has
 the same keys, event numbers, times and bytes, under an epoch of its own.
 """
@@ -35,6 +36,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "scope": ("scope", "user_id", "agent_id", "run_id", "org_id", "next_position"),
     "event": ("seq", "key", "event", "at", "actor_id"),
     "version": ("seq", "key", "previous_seq", *_STATE),
+    "past_vector": ("seq", "data"),
     "memory": ("key", "seq", *_STATE, "source", "vector", "reads", "last_read"),
 }
 
@@ -42,6 +44,7 @@ _FROM = {
     "scope": "FROM scopes t",
     "event": "FROM events t",
     "version": "FROM versions t",
+    "past_vector": "FROM past_vectors t JOIN versions w ON w.seq = t.seq",
     "memory": "FROM memories t JOIN vectors v ON v.key = t.key LEFT JOIN access a ON a.key = t.key",
 }
 _NAMED = {"source": "v.source", "vector": "v.data", "reads": "a.count", "last_read": "a.last_at"}
@@ -90,7 +93,8 @@ def _where(db: Connection, kind: str, scope: Scope) -> tuple[str, list[Any]]:
     scopes = [integers(scopes_matching(db, scope))]
     if kind == "event":
         return f"t.key IN ({_KEYS_OF_SCOPES})", scopes
-    return "t.scope IN carray(?1)", scopes
+    owner = "w" if kind == "past_vector" else "t"
+    return f"{owner}.scope IN carray(?1)", scopes
 
 
 class Builder:
@@ -151,6 +155,9 @@ class Builder:
         names = COLUMNS["version"]
         hashes = _hashes(rows, names)
         self._insert("versions", (*names, "content_hash"), _wider(rows, hashes))
+
+    def _add_past_vector(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._insert("past_vectors", COLUMNS["past_vector"], rows)
 
     def _add_memory(self, rows: Sequence[tuple[Any, ...]]) -> None:
         from agentmem.store.arrays import slice_terms

@@ -3,8 +3,8 @@
 The first line says what it is and how many rows of each kind follow; then there is one row per
 line, as ``store.archive.COLUMNS`` names its values, with ``kind`` before them and nulls left out.
 Ids are UUIDs, times are microseconds since 1970 UTC, ``metadata`` is the JSON text as it is
-stored, ``vector`` the base64 of the stored little-endian numbers (float16 of a ``source``
-"model", float32 of a "caller").  The last line is ``{"kind": "end"}``.
+stored, ``vector`` and the ``data`` of a past one the base64 of the stored little-endian numbers
+(float16 of a ``source`` "model", float32 of a "caller").  The last line is ``{"kind": "end"}``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _AS_JSON: dict[str, Callable[[Any], Any]] = {
     "event": lambda number: Event(number).name,
     "source": lambda number: VectorSource(number).name.lower(),
     "vector": lambda data: base64.b64encode(data).decode(),
+    "data": lambda data: base64.b64encode(data).decode(),
 }
 
 

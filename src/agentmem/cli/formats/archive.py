@@ -33,7 +33,7 @@ _TEXTS = frozenset(
 #: Where no value is a value.
 _OPTIONAL = frozenset(
     (*_TEXTS - {"content", "memory_type"}, "level", "importance", "expires_at", "reads",
-     "last_read")
+     "last_read", "data")
 )  # fmt: skip
 #: Fields of an ``add_batch`` item that an archive has under the same name.
 _SAME = (
@@ -142,7 +142,7 @@ def _value(name: str, given: Any) -> Any:
         return int(Event[_of(str, name, given)])
     if name == "source":
         return int(VectorSource[_of(str, name, given).upper()])
-    if name == "vector":
+    if name in ("vector", "data"):
         return base64.b64decode(_of(str, name, given), validate=True)
     if name == "level" and type(given) is str:
         return given
