@@ -61,6 +61,9 @@ class Filler:
             np.array(lengths, dtype=np.uint32),
         )
 
+    def remake(self, texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], TermBatch]:
+        return self.vectors(texts), self.terms(texts)
+
     def insert(
         self,
         tx: WriteTransaction,

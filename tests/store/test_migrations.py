@@ -36,7 +36,7 @@ def test_a_released_store_opens_and_serves(
         told = [(e.event.name, e.new_content) for e in snapshot.history(records[1].id)]
         assert told == [("ADD", "Ann lives in Lisbon"), ("UPDATE", "Ann moved to Porto")]
         rows = snapshot.load(PartitionKey("user_id", "ann"))
-        then = snapshot.back_to(4, lambda texts: (fill.vectors(texts), fill.terms(texts)))
+        then = snapshot.back_to(4, fill.remake)
         assert [r.content for r in then.records([1, 2, 3]).values()] == [
             "Ann likes tea",
             "Ann moved to Porto",

@@ -5,8 +5,9 @@ Semantics, the same for every field:
 - Comparisons are two-valued.  A field that is missing, NULL or JSON null matches no comparison;
   ``ne`` and ``nin`` are the exact negations of ``eq`` and ``in``, so they match it.
 - Values of different types are never equal and never ordered: ``1`` is not ``"1"``, ``true`` is
-  not ``1``.  Integers and floats compare by value, exactly; integers beyond 64 bits as the
-  nearest double, which is how SQLite reads them in JSON.
+  not ``1``.  Integers and floats compare by value, exactly, an operand of any size
+  included.  (Integers beyond 64 bits are not stored; in JSON that came another way SQLite reads
+  them as the nearest double.)
 - Strings compare by code point.  ``contains`` is a substring of a string or a member of a list;
   ``icontains`` is the same after Unicode case folding.
 - Times compare as instants; operands are ISO 8601, ``datetime`` or epoch seconds.
@@ -85,10 +86,12 @@ class Field(ABC):
         if operator == "in":
             if not isinstance(operand, list | tuple | set | frozenset):
                 raise FilterError(f"{self.name}: in and nin take a list, not {operand!r}")
-            return self.member([self.value(one) for one in operand])
+            values = [_bound("eq", self.value(one)) for one in operand]
+            return self.member([one[1] for one in values if one is not None])
         if operator == "icontains" and not isinstance(operand, str):
             raise FilterError(f"{self.name}: icontains takes a string, not {operand!r}")
-        return self.single(operator, self.value(operand))
+        same = _bound(operator, self.value(operand))
+        return FALSE if same is None else self.single(*same)
 
     def value(self, operand: Any) -> Any:
         """A checked operand, as it is bound."""
@@ -101,6 +104,27 @@ class Field(ABC):
     @abstractmethod
     def single(self, operator: str, value: Any) -> SQLText:
         """Any other operator with its one operand."""
+
+
+def _bound(operator: str, value: Any) -> tuple[str, Any] | None:
+    """The same comparison with a value that SQLite can hold; None if nothing satisfies it.
+
+    An integer beyond 64 bits becomes the nearest double, and where that lies beside it, the
+    operator says on which side.
+    """
+    if type(value) is not int or value in _INT64:
+        return operator, value
+    try:
+        near = float(value)
+    except OverflowError:
+        near = math.inf if value > 0 else -math.inf
+    if near == value:  # Python compares the two exactly
+        return operator, near
+    if operator not in ("gt", "gte", "lt", "lte"):
+        return None
+    sign = operator[:1]
+    beyond = (near > value) == (sign == "g")
+    return f"{sign}te" if beyond else f"{sign}t", near
 
 
 def scalar(name: str, operand: Any) -> str | bool | int | float:
@@ -118,10 +142,7 @@ def scalar(name: str, operand: Any) -> str | bool | int | float:
             raise FilterError(f"{name}: {operand!r} holds a lone surrogate") from None
         return str(operand)
     if isinstance(operand, int):
-        try:
-            return int(operand) if operand in _INT64 else float(operand)
-        except OverflowError:
-            raise FilterError(f"{name}: the number {operand!r} is too large") from None
+        return int(operand)
     if isinstance(operand, float):
         if not math.isfinite(operand):
             raise FilterError(f"{name}: {operand!r} compares with nothing; use a finite number")
