@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -249,3 +250,62 @@ def test_a_search_that_others_always_outrun_still_answers(
     expected = alice.search("cat", user_id="alice")
     monkeypatch.setattr(searcher, "_ATTEMPTS", 0)
     assert alice.search("cat", user_id="alice") == expected
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "keyword"])
+def test_a_loaded_index_stops_showing_what_expires_at_once(alice: Memory, mode: Any) -> None:
+    asked: dict[str, Any] = {"user_id": "alice", "mode": mode, "top_k": 100}
+    until = datetime.now(UTC) + timedelta(seconds=0.4)
+    alice.add("A cat for one moment", user_id="alice", expiration_date=until)
+    while True:
+        before = datetime.now(UTC)
+        shown = "A cat for one moment" in found(alice.search("cat", **asked))
+        after = datetime.now(UTC)
+        assert shown or after >= until
+        assert not shown or before < until
+        if before >= until:
+            break
+    assert "A cat for one moment" in found(alice.search("cat", show_expired=True, **asked))
+    stays = alice.add("Another cat", user_id="alice")["results"][0]["id"]
+    assert "Another cat" in found(alice.search("cat", **asked))
+    alice.update(stays, expiration_date=datetime.now(UTC))
+    assert "Another cat" not in found(alice.search("cat", **asked))
+    alice.update(stays, expiration_date="never")
+    assert "Another cat" in found(alice.search("cat", **asked))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"NOT": {"metadata.even": True}},
+        {"OR": [{"metadata.number": {"in": [0, 7, 2**70]}}, {"memory": {"icontains": "CAT"}}]},
+        {"AND": [{"metadata.number": {"gte": 2, "lt": 2**64}}, {"NOT": {"metadata.number": 5}}]},
+        {"metadata.number": {"nin": [1, 2, 3]}, "user_id": {"exists": True}},
+        {"position": {"gt": 3}},
+        {"metadata.missing": {"ne": 1}},
+        {"OR": []},
+    ],
+)
+def test_every_path_finds_what_the_filter_leaves(alice: Memory, given: dict[str, Any]) -> None:
+    """By scope, unscoped, in the past and page by page, nothing is left out and nothing let in."""
+    expected = {item["memory"] for item in alice.get_all(user_id="alice", filters=given)["results"]}
+    now = max(item["updated_at"] for item in alice.get_all(user_id="alice")["results"])
+    alice.add_batch(["one more", "cat"], user_id="bob")
+    alice.add("later", user_id="alice", metadata={"number": 4})
+    for mode in ("hybrid", "dense"):
+        asked: dict[str, Any] = {"filters": given, "mode": mode}
+        for scope in ({"user_id": "alice"}, {"unscoped": True}):
+            for way in ({"top_k": 100}, {"top_k": 3, "cursor": ""}):
+                page = alice.search("cat", as_of=now, **asked, **scope, **way)
+                shown = found(page)
+                while page.get("next_cursor"):
+                    page = alice.search(
+                        "cat", as_of=now, **asked, **scope, **way | {"cursor": page["next_cursor"]}
+                    )
+                    shown += found(page)
+                assert len(shown) == len(expected)
+                assert set(shown) == expected
+        present = found(alice.search("cat", user_id="alice", top_k=100, **asked))
+        assert set(present) == {
+            item["memory"] for item in alice.get_all(user_id="alice", filters=given)["results"]
+        }
