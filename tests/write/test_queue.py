@@ -132,6 +132,38 @@ def test_several_leaders_work_at_the_same_time(pool: ThreadPoolExecutor) -> None
     finish([pool.submit(queue.run, Item(i)) for i in range(3)])
 
 
+def test_another_group_starts_only_when_it_is_as_large_as_that_under_way(
+    pool: ThreadPoolExecutor,
+) -> None:
+    started: list[list[object]] = []
+    go = {name: threading.Event() for name in "ab06"}
+
+    def work(items: Sequence[Item]) -> None:
+        names = [item.name for item in items]
+        started.append(names)
+        assert go[str(names[0])].wait(PATIENCE)
+        for item in items:
+            item.finished = True
+
+    queue = make(work, leaders=2)
+    calls = begin(queue, pool, [Item("a"), Item("b")])
+    until(lambda: len(started) == 2)
+    calls += begin(queue, pool, [Item(i) for i in range(6)])
+    go["a"].set()
+    until(lambda: len(started) == 3)
+    go["b"].set()
+    finish(calls[:2])
+    calls += begin(queue, pool, [Item(i) for i in range(6, 11)])  # 0 to 5 are under way
+    assert queue.stats()["groups"] == 2
+    assert len(queue._waiting) == 5
+    calls += begin(queue, pool, [Item(11)])
+    until(lambda: len(started) == 4)
+    for event in go.values():
+        event.set()
+    finish(calls)
+    assert started[2:] == [list(range(6)), list(range(6, 12))]
+
+
 def test_a_large_call_shares_with_nobody_and_holds_nobody_up(pool: ThreadPoolExecutor) -> None:
     large = threading.Event()
     done: list[object] = []
