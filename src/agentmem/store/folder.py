@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from agentmem.disk import sync_path
 from agentmem.errors import StorePathError
 from agentmem.store.faults import path_error
 from agentmem.store.lock import WriteLock
@@ -28,7 +29,10 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
             "nothing yet"
         )
     try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:  # SQLite syncs what is in the folder, nobody else the folder's name
+            sync_path(made.parent)
     except OSError as error:
         raise path_error(error, folder) from error
     return folder

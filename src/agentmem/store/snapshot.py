@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentmem.errors import ClosedError, FilterError, NotFoundError
+from agentmem.errors import ClosedError, FilterError, NotFoundError, StoreCorruptError
 from agentmem.ports import Filter
 from agentmem.store import history, lookups, reembed
 from agentmem.store.connection import Connection
@@ -54,8 +54,14 @@ WHERE name IN ('epoch', 'model_id', 'dim', 'analyzer', 'seq_floor')
 
 
 def read_state(connection: Connection) -> State:
+    """
+    Raises:
+        StoreCorruptError: what every store has is not there.
+    """
     rows = connection.rows(_STATE)
     meta = {name: value for _, _, name, value in rows}
+    if "epoch" not in meta or rows[0][1] is None:
+        raise StoreCorruptError("the store's own records of itself are gone; restore a backup")
     return State(
         seq=rows[0][0] or meta.get("seq_floor", 0),
         epoch=meta["epoch"],
