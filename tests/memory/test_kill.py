@@ -57,10 +57,9 @@ def test_kill_nine_again_and_again(path: Path) -> None:
     with Memory(path, embedder="static") as mem:
         mem.add("the first", user_id="other")
     for round_ in range(ROUNDS):
-        how = ["drain"] if round_ % 5 == 0 else []
         writers = [
             subprocess.Popen(
-                [sys.executable, "-c", WRITER, str(path), str(number * 1_000_000), *how],
+                [sys.executable, "-c", WRITER, path, str(number * 1_000_000), *role(number)],
                 stdout=subprocess.PIPE,
             )
             for number in range(round_ * WRITERS, (round_ + 1) * WRITERS)
@@ -85,6 +84,11 @@ def test_kill_nine_again_and_again(path: Path) -> None:
             check_whole(path, acknowledged)
     check_whole(path, acknowledged)
     assert len(acknowledged) > ROUNDS
+
+
+def role(number: int) -> list[str]:
+    """Every twentieth writer drains from its first moment on."""
+    return ["drain"] if number % 20 == 0 else []
 
 
 def check_whole(path: Path, acknowledged: dict[int, tuple[str, str]]) -> None:
