@@ -47,6 +47,10 @@ cdef extern from "postings.h" nogil:
         size_t documents
         size_t distinct
         size_t total
+        uint64_t *terms
+        int64_t *starts
+        int32_t *docs
+        uint16_t *counts
         uint32_t *lengths
 
     int agm_postings_build(agm_postings *self, size_t documents, const int64_t *offsets,
@@ -114,6 +118,50 @@ cdef extern from "conversation.h" nogil:
                                 const int32_t *actors, const uint8_t *asked,
                                 const float *length_part, const float *extra, float *best,
                                 float *total)
+
+
+cdef extern from "volumes.h" nogil:
+    ctypedef struct agm_volume:
+        int32_t slots
+        int32_t runs
+        const int32_t *starts
+        const float *lengths
+        const float *window_lengths
+        const float *run_lengths
+        const int64_t *keys
+        const int32_t *actors
+        const int64_t *event_at
+        int32_t window
+
+    ctypedef struct agm_list:
+        const int32_t *slots
+        const uint16_t *counts
+        int64_t n
+        float weight
+        float run_weight
+        uint8_t name
+
+    ctypedef struct agm_question:
+        agm_weights weights
+        float k1
+        float b
+        float length
+        float window_length
+        float run_length
+        const uint8_t *asked
+        const int64_t *spans
+        size_t n_spans
+        double fade
+        float date
+        const float *length_part
+        size_t n_length_part
+        const float *extra
+        const uint8_t *live
+        const uint8_t *mask
+
+    int64_t agm_volume_best(const agm_volume *volume, const agm_list *lists, size_t n_lists,
+                            const agm_question *question, int64_t room, int32_t *slots,
+                            float *scores)
 
 
 cdef extern from "words.h" nogil:

@@ -6,7 +6,7 @@ these shapes; ``engine`` is the one place where the concrete classes meet them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -36,6 +36,7 @@ __all__ = [
     "Embedder",
     "Filter",
     "HotIndex",
+    "LargeIndex",
     "Progress",
     "Projection",
     "Remake",
@@ -112,6 +113,11 @@ class Snapshot(Protocol):
         ...
 
     @property
+    def dim(self) -> int:
+        """Numbers in a stored vector; 0 in a store that has never held one."""
+        ...
+
+    @property
     def model_id(self) -> str:
         """The model of the stored vectors; empty in a store that has never held one."""
         ...
@@ -143,6 +149,10 @@ class Snapshot(Protocol):
 
     def matching_keys(self, partition: PartitionKey, where: Filter) -> NDArray[np.int64]:
         """Ascending keys of the memories of a partition that satisfy ``where``."""
+        ...
+
+    def matching_among(self, keys: NDArray[np.int64], where: Filter) -> NDArray[np.int64]:
+        """Ascending those of ``keys`` whose memories satisfy ``where``."""
         ...
 
     def page(
@@ -185,6 +195,27 @@ class Snapshot(Protocol):
     # -- the log
     def load(self, partition: PartitionKey) -> IndexRows:
         """Every live memory of a partition, expired ones too."""
+        ...
+
+    def load_parts(self, partition: PartitionKey) -> Iterator[IndexRows]:
+        """The same a few thousand rows at a time, in ascending order of keys; at least one part,
+        if it is empty."""
+        ...
+
+    def load_scopes(self, scopes: Sequence[int], *, most: int) -> IndexRows | None:
+        """Every live memory of these interned scopes; None if there are more than ``most``."""
+        ...
+
+    def scope(self, number: int) -> Scope:
+        """The interned scope with this number."""
+        ...
+
+    def scopes_within(self, scope: Scope) -> NDArray[np.int64]:
+        """Ascending numbers of the interned scopes that have all given values of ``scope``."""
+        ...
+
+    def size(self, partition: PartitionKey) -> int:
+        """How many live memories a partition has."""
         ...
 
     def changes(self, since: int, *, limit: int = 0) -> Changes:
@@ -391,6 +422,45 @@ class HotIndex(Protocol):
 
     def clear(self) -> None:
         """Forget every partition (another epoch, another model)."""
+        ...
+
+    def stats(self) -> dict[str, Any]: ...
+
+
+class LargeIndex(Protocol):
+    """The same of partitions that are too large to be held in memory."""
+
+    def serves(self, snapshot: Snapshot, partition: PartitionKey) -> bool:
+        """Whether a partition is that large; cheap."""
+        ...
+
+    def search(
+        self,
+        snapshot: Snapshot,
+        partition: PartitionKey,
+        *,
+        mode: SearchMode,
+        vectors: NDArray[np.float32] | None,
+        terms: TermBatch | None,
+        top_k: int,
+        now: int | None,
+        scope: Scope,
+        where: Filter | None,
+        threshold: float | None,
+        explain: bool,
+        cues: Sequence[Cues] | None,
+        at: int | None,
+    ) -> list[list[Hit]] | None:
+        """As ``HotIndex.search``, with the filter itself in place of the keys that it leaves.  None
+        where the partition changes in a way that is better followed in memory.
+
+        Raises:
+            StaleSnapshot: the partition has changed since the snapshot.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Forget every partition, and leave nothing of them on disk."""
         ...
 
     def stats(self) -> dict[str, Any]: ...

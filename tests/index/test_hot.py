@@ -18,6 +18,7 @@ from agentmem.errors import ConfigError
 from agentmem.index import hot, view
 from agentmem.index.analyzer import EnglishAnalyzer
 from agentmem.index.hot import HotIndex
+from agentmem.index.large import LargeIndex
 from agentmem.ports import Snapshot, StaleSnapshot
 from agentmem.store import Store
 from agentmem.types import Cues, Hit, NewMemory, PartitionKey, Scope, VectorSource
@@ -37,7 +38,7 @@ class Bench:
     def __init__(self, path: Path, known: type, seed: int = 0) -> None:
         self.path = path
         self.store = self.open()
-        self.index = HotIndex(RANKING, IndexConfig())
+        self.index: Any = HotIndex(RANKING, IndexConfig())
         self.known = known
         self.noise = np.random.default_rng(seed)
         self.truth: dict[int, tuple[Scope, Any]] = {}
@@ -174,6 +175,37 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("tight")
 def test_scores_under_tight_limits(bench: Bench, brute_force: type, vocabulary: list[str]) -> None:
     any_history(bench, brute_force, vocabulary, 7)
+
+
+class OnDisk:
+    """A ``LargeIndex`` that every partition is large enough for, asked like a hot one."""
+
+    def __init__(self, folder: Path) -> None:
+        config = IndexConfig(large_rows=1)
+        self.index = LargeIndex(RANKING, config, folder, lambda *_: None)
+        self.tails = 0
+
+    def search(self, snapshot: Snapshot, partition: PartitionKey, **asked: Any) -> Any:
+        assert asked.pop("allowed") is None
+        asked.setdefault("cues", None)
+        before = self.index.stats()["tail_rows"]
+        found = self.index.search(snapshot, partition, where=None, **asked)
+        self.tails += self.index.stats()["tail_rows"] != before
+        return found
+
+    def clear(self) -> None:
+        self.index.clear()
+
+    def stats(self) -> dict[str, int]:
+        return {"tails": self.tails}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_of_volumes_equal_brute_force_after_any_history(
+    bench: Bench, brute_force: type, vocabulary: list[str], seed: int
+) -> None:
+    bench.index = OnDisk(bench.path / "volumes")
+    any_history(bench, brute_force, vocabulary, seed)
 
 
 @pytest.mark.parametrize("seed", range(3))

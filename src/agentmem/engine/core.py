@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agentmem.embed.caching import CachingEmbedder
     from agentmem.index.analyzer import EnglishAnalyzer
     from agentmem.index.hot import HotIndex
+    from agentmem.index.large import LargeIndex
     from agentmem.ports import Filter, Progress
     from agentmem.search.context import CountTokens, Order
     from agentmem.search.items import Items
@@ -133,6 +134,15 @@ class Engine:
         return Items(self.config.search.items_bytes)
 
     @_Part
+    def large(self) -> LargeIndex:
+        from agentmem.index.large import LargeIndex
+
+        folder = self.path / "volumes"
+        return LargeIndex(
+            self.config.ranking, self.config.index, folder, lambda *_: None, self.items.forget
+        )
+
+    @_Part
     def projection(self) -> LanceProjection:
         from agentmem.vector.projection import LanceProjection
 
@@ -149,7 +159,13 @@ class Engine:
         from agentmem.search.searcher import Searcher
 
         return Searcher(
-            self.store, self.embedder, self.analyzer, self.index, self.items, self.config
+            self.store,
+            self.embedder,
+            self.analyzer,
+            self.index,
+            self.large,
+            self.items,
+            self.config,
         )
 
     @_Part
@@ -274,6 +290,7 @@ class Engine:
         count = erase()
         self.embedder.clear()
         self.index.clear()
+        self.large.clear()
         if self.projection.exists:
             self.projection.purge()
         return count
@@ -283,6 +300,7 @@ class Engine:
         self.store.reset()
         self.embedder.clear()
         self.index.clear()
+        self.large.clear()
         if self.projection.exists:
             self.projection.rebuild()
         return count

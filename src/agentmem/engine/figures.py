@@ -20,6 +20,7 @@ def figures(engine: Engine) -> dict[str, Any]:
         "embedder": {**engine.model_facts(), "cache": engine.embedder.stats()},
         "writes": engine.queue.stats(),
         "index": engine.index.stats(),
+        "large": engine.large.stats(),
         "search": {"items": engine.items.stats()},
         "projection": engine.projection.stats(),
         "operations": engine.operations.stats(),

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["date_part"]
+__all__ = ["date_part", "fade_of", "spans"]
 
 _DAY = 86_400_000_000  # microseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,19 +28,30 @@ def date_part(
     part = np.zeros(len(event_at), np.float32)
     if not len(event_at):
         return part
-    first, last = _year_of(int(event_at.min())) - 1, _year_of(int(event_at.max()))
-    fade = max(days * _DAY, 1.0)
-    for year, month, day in asked:
-        years = (year,) if year else range(max(first, last - _YEARS), last + 1)
-        for one in years:
-            span = _span(one, month, day)
-            if span is None:
-                continue
-            after = np.maximum(event_at - span[1] + 1, 0)
-            fits = np.clip(1.0 - after / fade, 0.0, 1.0)
-            fits[event_at < span[0]] = 0.0
-            np.maximum(part, fits, out=part, casting="same_kind")
+    fade = fade_of(days)
+    for start, end in spans(asked, int(event_at.min()), int(event_at.max())):
+        after = np.maximum(event_at - end + 1, 0)
+        fits = np.clip(1.0 - after / fade, 0.0, 1.0)
+        fits[event_at < start] = 0.0
+        np.maximum(part, fits, out=part, casting="same_kind")
     return part
+
+
+def fade_of(days: float) -> float:
+    """Microseconds in which the part falls to 0."""
+    return max(days * _DAY, 1.0)
+
+
+def spans(asked: tuple[tuple[int, int, int], ...], first: int, last: int) -> list[tuple[int, int]]:
+    """Microseconds ``[from, to)`` of each date, for memories of the times ``first`` to ``last``."""
+    years = _year_of(first) - 1, _year_of(last)
+    found = []
+    for year, month, day in asked:
+        for one in (year,) if year else range(max(years[0], years[1] - _YEARS), years[1] + 1):
+            span = _span(one, month, day)
+            if span is not None:
+                found.append(span)
+    return found
 
 
 def _span(year: int, month: int, day: int) -> tuple[int, int] | None:

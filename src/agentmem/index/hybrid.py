@@ -117,6 +117,31 @@ class Hybrid:
         self._recency = ranking.recency_weight / total
         self._importance = ranking.importance_weight / total
 
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """Of the parts that the kernels compute, summing to at most 1 with the others."""
+        return self._weights
+
+    @property
+    def date_weight(self) -> float:
+        """Of the part ``date``, on the same scale."""
+        return self._date
+
+    def undated(
+        self, event_at: NDArray[np.int64], importance: NDArray[np.float32], at: int | None
+    ) -> dict[str, NDArray[np.float32]]:
+        """The parts, with their weight, that depend on nothing that is asked."""
+        extras = {}
+        if self._recency:
+            now = now_micros() if at is None else at
+            age = np.maximum(now - event_at, 0) / _DAY
+            part = np.exp2(-age / self._ranking.recency_days).astype(np.float32)
+            extras["recency"] = part * np.float32(self._recency)
+        if self._importance:
+            part = np.nan_to_num(importance, nan=0.0)
+            extras["importance"] = part * np.float32(self._importance)
+        return extras
+
     def score(
         self,
         view: View,
@@ -236,14 +261,9 @@ class Hybrid:
         if self._date and cues is not None and cues.dates:
             part = layout.dates(cues.dates, self._ranking.date_days)
             extras["date"] = part * np.float32(self._date)
-        if self._recency:
-            now = now_micros() if at is None else at
-            age = np.maximum(now - layout.column("event_at"), 0) / _DAY
-            part = np.exp2(-age / self._ranking.recency_days).astype(np.float32)
-            extras["recency"] = part * np.float32(self._recency)
-        if self._importance:
-            part = np.nan_to_num(layout.column("importance"), nan=0.0)
-            extras["importance"] = part * np.float32(self._importance)
+        if self._recency or self._importance:
+            columns = layout.column("event_at"), layout.column("importance")
+            extras.update(self.undated(*columns, at))
         return extras
 
 

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agentmem.config import Config
-    from agentmem.ports import Analyzer, Embedder, Filter, HotIndex, Remake, Snapshot, Store
+    from agentmem.ports import (
+        Analyzer,
+        Embedder,
+        Filter,
+        HotIndex,
+        LargeIndex,
+        Remake,
+        Snapshot,
+        Store,
+    )
     from agentmem.search.items import Items
     from agentmem.search.query import Queries
     from agentmem.types import Hit, Record, Scope, SearchMode, TermBatch
@@ -72,6 +81,7 @@ class Searcher:
         embedder: Embedder,
         analyzer: Analyzer,
         index: HotIndex,
+        large: LargeIndex,
         items: Items,
         config: Config,
     ) -> None:
@@ -79,6 +89,7 @@ class Searcher:
         self._embedder = embedder
         self._analyzer = analyzer
         self._index = index
+        self._large = large
         self._items = items
         self._limits = config.limits
 
@@ -212,22 +223,25 @@ class Searcher:
         asked, where, wanted = search.queries, search.where, search.wanted
         partition = search.partition
         state = snapshot if search.state_of is None else search.state_of(snapshot, self._remake)
-        ranked = self._index.search(
-            state,
-            partition,
-            mode=search.mode,
-            vectors=asked.vectors,
-            terms=asked.terms,
-            top_k=search.top_k,
-            now=search.now,
-            scope=search.scope,
-            allowed=None if where is None else state.matching_keys(partition, where),
-            threshold=search.threshold,
-            explain=search.explain,
-            private=private or state is not snapshot,
-            cues=asked.cues,
-            at=search.at,
-        )
+        options: dict[str, Any] = {
+            "mode": search.mode,
+            "vectors": asked.vectors,
+            "terms": asked.terms,
+            "top_k": search.top_k,
+            "now": search.now,
+            "scope": search.scope,
+            "threshold": search.threshold,
+            "explain": search.explain,
+            "cues": asked.cues,
+            "at": search.at,
+        }
+        alone = private or state is not snapshot
+        ranked = None
+        if not alone and self._large.serves(snapshot, partition):
+            ranked = self._large.search(snapshot, partition, where=where, **options)
+        if ranked is None:
+            allowed = None if where is None else state.matching_keys(partition, where)
+            ranked = self._index.search(state, partition, allowed=allowed, private=alone, **options)
         if wanted is not None:
             ranked = [wanted(i, hits) for i, hits in enumerate(ranked)]
         return ranked, state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import ClosedError, FilterError, NotFoundError, StoreCorruptError
@@ -15,6 +16,7 @@ from agentmem.store.rows import (
     integers,
     partition_scopes,
     scope_table,
+    scopes_matching,
     to_records,
 )
 from agentmem.types import Changes, HistoryEntry, IndexRows, PartitionKey, Record, Scope
@@ -178,6 +180,16 @@ class Snapshot:
         found.sort()
         return found
 
+    def matching_among(self, keys: NDArray[np.int64], where: Filter) -> NDArray[np.int64]:
+        import numpy as np
+
+        text, params = where.sql()
+        found = self._db.values(
+            f"SELECT m.key {FROM_MEMORIES} WHERE m.key IN carray(?) AND ({text})",
+            [integers(keys.tolist()), *params],
+        )
+        return np.sort(np.array(found, dtype=np.int64))
+
     def page(
         self, where: Filter, *, order: str, limit: int, after: tuple[int, int] | None
     ) -> list[Record]:
@@ -242,14 +254,56 @@ class Snapshot:
 
     # -- the log
     def load(self, partition: PartitionKey) -> IndexRows:
-        db = self._db
-        scopes = partition_scopes(db, partition)
-        if scopes is None:
-            return self._index_rows(None)
-        # Keys alone first: they are in the index, and sorting them makes the fetch sequential.
-        keys = db.values("SELECT key FROM memories WHERE scope IN carray(?)", (integers(scopes),))
+        return self._index_rows(self._keys_of(partition))
+
+    def load_parts(self, partition: PartitionKey) -> Iterator[IndexRows]:
+        from agentmem.store.arrays import to_index_rows
+
+        chunks = self._index_chunks(self._keys_of(partition))
+        for rows in chain([next(chunks, [])], chunks):
+            part = to_index_rows(rows, self.dim)
+            part.scope_table = scope_table(self._db, set(part.scopes.tolist()), self._scopes)
+            yield part
+
+    def load_scopes(self, scopes: Sequence[int], *, most: int) -> IndexRows | None:
+        keys = self._db.values(
+            "SELECT key FROM memories WHERE scope IN carray(?) LIMIT ?",
+            (integers(scopes), most + 1),
+        )
+        if len(keys) > most:
+            return None
         keys.sort()
         return self._index_rows(keys)
+
+    def scope(self, number: int) -> Scope:
+        return scope_table(self._db, [number], self._scopes)[number]
+
+    def scopes_within(self, scope: Scope) -> NDArray[np.int64]:
+        import numpy as np
+
+        return np.sort(np.array(scopes_matching(self._db, scope), dtype=np.int64))
+
+    def size(self, partition: PartitionKey) -> int:
+        scopes = partition_scopes(self._db, partition)
+        if scopes is None:
+            found: int = self._db.value("SELECT count(*) FROM memories")
+        else:
+            found = self._db.value(
+                "SELECT count(*) FROM memories WHERE scope IN carray(?)", (integers(scopes),)
+            )
+        return found
+
+    def _keys_of(self, partition: PartitionKey) -> list[int] | None:
+        """Ascending keys of a partition; None for the whole store."""
+        scopes = partition_scopes(self._db, partition)
+        if scopes is None:
+            return None
+        # Keys alone first: they are in the index, and sorting them makes the fetch sequential.
+        keys: list[int] = self._db.values(
+            "SELECT key FROM memories WHERE scope IN carray(?)", (integers(scopes),)
+        )
+        keys.sort()
+        return keys
 
     def changes(self, since: int, *, limit: int = 0) -> Changes:
         import numpy as np

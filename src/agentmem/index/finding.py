@@ -1,0 +1,251 @@
+"""The best memories of a shelf: candidates by several ways, then exact scores for those alone.
+
+Candidates are the rows whose words score highest (``by_words``), the rows nearest to the query's
+vector (``by_vector``), and in hybrid mode whatever stands in a run with one of them.  They are then
+ranked by the code that ranks a partition in memory (``scoring``), with the statistics of the whole
+partition, so a score does not depend on how its memory became a candidate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agentmem.index.by_vector import nearest
+from agentmem.index.by_words import ByWords
+from agentmem.index.columns import join_rows
+from agentmem.index.question import Found
+from agentmem.index.scoring import masks_of, rank
+from agentmem.index.view import EMPTY
+from agentmem.types import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from agentmem.config import RankingConfig
+    from agentmem.index.hybrid import Hybrid
+    from agentmem.index.question import Masks, Near, Question, Sift
+    from agentmem.index.shelf import Holding, Shelf
+    from agentmem.index.whole import Whole
+    from agentmem.ports import Analyzer
+    from agentmem.types import Hit
+
+__all__ = ["Finder"]
+
+_WORDS = 512  # candidates by words
+_NEAREST = 256  # and by vector
+_FILTERED = 8  # times as many where a filter is still to be asked
+_ROWS = 4_096  # rows of the candidates' runs that are scored
+_ENOUGH = 8  # candidates that a filter must leave for each result
+_STRETCH = 32  # bits of a slot in a number for a stretch
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    words: Found
+    complete: bool  # every row that a word is in, or near, is among the words
+    near: Found
+
+
+class Finder:
+    """How one configuration finds.  Safe on any thread."""
+
+    def __init__(self, ranking: RankingConfig, hybrid: Hybrid, analyzer: Analyzer) -> None:
+        self._ranking = ranking
+        self._hybrid = hybrid
+        self._by_words = ByWords(ranking, hybrid, analyzer)
+
+    def find(
+        self,
+        shelf: Shelf,
+        asked: Question,
+        near: Near,
+        *,
+        scopes: NDArray[np.int64] | None,
+        sift: Sift | None,
+        everything: Callable[[], NDArray[np.int64]],
+    ) -> list[Hit]:
+        """The best rows for one query, best first, ties by smaller key.
+
+        Args:
+            near: an index over vectors.
+            scopes: ascending numbers of the scopes that may be answered; None for all.
+            sift: what a filter lets through of some keys, None without a filter; ``everything``
+                are the keys of the whole partition that it lets through.
+        """
+        if not shelf.n or (asked.mode == "keyword" and not asked.words):
+            return []
+        whole = shelf.whole(asked.words)
+        masks = [_mask(holding, asked.now, scopes) for holding in shelf.holdings]
+        if sift is None:
+            found = self._candidates(shelf, asked, whole, near, masks)
+            return self._rank(shelf, asked, whole, masks, found)
+        found = self._candidates(shelf, asked, whole, near, masks, times=_FILTERED)
+        kept = _sifted(shelf, asked, found, sift)
+        if kept is not None:
+            return self._rank(shelf, asked, whole, masks, kept, sift)
+        # Too few of the best pass: ask for all that pass, and find the best among them.
+        allowed = everything()
+        masks = [
+            _only(holding, mask, allowed)
+            for holding, mask in zip(shelf.holdings, masks, strict=True)
+        ]
+        found = self._candidates(shelf, asked, whole, None, masks)
+        return self._rank(shelf, asked, whole, masks, found)
+
+    def _candidates(
+        self,
+        shelf: Shelf,
+        asked: Question,
+        whole: Whole,
+        near: Near | None,
+        masks: Masks,
+        times: int = 1,
+    ) -> _Candidates:
+        words, complete, close = Found.nothing(), True, Found.nothing()
+        if asked.terms is not None:
+            room = times * max(_WORDS, 4 * asked.top_k)
+            words, complete = self._by_words.find(shelf, asked, whole, masks, room)
+        if asked.vector is not None:
+            limit = times * max(_NEAREST, 4 * asked.top_k)
+            close = nearest(shelf, asked.vector, near, masks, limit)
+        return _Candidates(words, complete, close)
+
+    def _rank(
+        self,
+        shelf: Shelf,
+        asked: Question,
+        whole: Whole,
+        masks: Masks,
+        found: _Candidates,
+        sift: Sift | None = None,
+    ) -> list[Hit]:
+        """Exact scores of the candidates and what stands around them, and the best of those."""
+        parts, allowed = [], []
+        scope = 0
+        stretches = _stretches(shelf, asked, found)
+        for holding, mask, (starts, ends) in zip(shelf.holdings, masks, stretches, strict=True):
+            if len(starts):
+                rows = holding.volume.take(starts, ends, asked.words, first_scope=scope)
+                scope += len(starts)
+                parts.append(rows)
+                slots = holding.volume.find(rows.keys)
+                allowed.append(rows.keys if mask is None else rows.keys[mask[slots] == 1])
+        if not parts:
+            return []
+        view = EMPTY.adding(parts[0] if len(parts) == 1 else join_rows(parts))
+        keys = np.sort(np.concatenate(allowed))
+        return rank(
+            view,
+            self._ranking,
+            self._hybrid,
+            mode=asked.mode,
+            vector=asked.vector,
+            terms=asked.terms,
+            counts=asked.counts,
+            masks=masks_of(
+                view, scope=Scope(), now=None, allowed=keys if sift is None else sift(keys)
+            ),
+            top_k=asked.top_k,
+            threshold=asked.threshold,
+            explain=asked.explain,
+            cues=asked.cues,
+            at=asked.at,
+            whole=whole,
+        )
+
+
+def _mask(
+    holding: Holding, now: int | None, scopes: NDArray[np.int64] | None
+) -> NDArray[np.uint8] | None:
+    """Per slot 1 where it may be answered; None where all may."""
+    volume = holding.volume
+    mask = holding.live_slots
+    if now is not None and volume.first_expiry <= now:
+        alive = (volume.expires_at > now).view(np.uint8)
+        mask = alive if mask is None else mask & alive
+    if scopes is not None:
+        inside = np.isin(volume.scopes, scopes)
+        if not inside.all():
+            fits = np.repeat(inside, np.diff(volume.starts)).view(np.uint8)
+            mask = fits if mask is None else mask & fits
+    return mask
+
+
+def _only(
+    holding: Holding, mask: NDArray[np.uint8] | None, allowed: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """The mask without the rows whose keys are not ``allowed``."""
+    chosen = np.zeros(holding.volume.n, np.uint8)
+    chosen[holding.volume.find(allowed)] = 1
+    return chosen if mask is None else mask & chosen
+
+
+def _sifted(shelf: Shelf, asked: Question, found: _Candidates, sift: Sift) -> _Candidates | None:
+    """What a filter leaves; None where that may not hold the best of all that it would leave."""
+    keys = np.concatenate([_keys(shelf, found.words), _keys(shelf, found.near)])
+    kept = np.isin(keys, sift(np.unique(keys)))
+    split = len(found.words.slots)
+    words, near = found.words.take(kept[:split]), found.near.take(kept[split:])
+    need = min(_ENOUGH * max(asked.top_k, _ENOUGH), shelf.n)
+    if asked.terms is not None and not found.complete and len(words.slots) < need:
+        return None
+    if asked.vector is not None and len(near.slots) < need:
+        return None
+    return _Candidates(words, found.complete, near)
+
+
+def _keys(shelf: Shelf, found: Found) -> NDArray[np.int64]:
+    keys = np.empty(len(found.slots), np.int64)
+    for number, holding in enumerate(shelf.holdings):
+        here = found.numbers == number
+        keys[here] = holding.volume.keys[found.slots[here]]
+    return keys
+
+
+def _stretches(
+    shelf: Shelf, asked: Question, found: _Candidates
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Per holding the first slots (ascending) and the ends of what is to be scored: the
+    candidates themselves, in hybrid mode their runs, the most promising of them."""
+    hybrid = asked.mode == "hybrid"
+    lists = [_named(shelf, part, hybrid) for part in (found.words, found.near)]
+    names, sizes = (_alternate(a, b) for a, b in zip(*lists, strict=True))
+    _, places = np.unique(names, return_index=True)
+    places.sort()
+    if hybrid:
+        total = np.cumsum(sizes[places])
+        most = max(_ROWS, 16 * asked.top_k)
+        places = places[: max(1, int(np.searchsorted(total, most, side="right")))]
+    chosen = []
+    for number in range(len(shelf.holdings)):
+        here = places[names[places] >> _STRETCH == number]
+        first = names[here] & ((1 << _STRETCH) - 1)
+        order = np.argsort(first)
+        chosen.append((first[order], (first + sizes[here])[order]))
+    return chosen
+
+
+def _named(
+    shelf: Shelf, found: Found, whole_runs: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each row, or its run, as one number, holding above first slot; and how many slots it has."""
+    first, sizes = found.slots.copy(), np.ones(len(found.slots), np.int64)
+    if whole_runs:
+        for number, holding in enumerate(shelf.holdings):
+            here = found.numbers == number
+            starts = holding.volume.starts
+            runs = holding.volume.runs_of(found.slots[here])
+            first[here] = starts[runs]
+            sizes[here] = starts[runs + 1] - starts[runs]
+    return (found.numbers << _STRETCH) | first, sizes
+
+
+def _alternate(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first of ``a``, the first of ``b``, the second of ``a``, and so on."""
+    order = np.argsort(np.concatenate([2 * np.arange(len(a)), 2 * np.arange(len(b)) + 1]))
+    return np.concatenate([a, b])[order]

@@ -1,0 +1,67 @@
+"""One query to a shelf, and rows that were found for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from agentmem.types import Cues, SearchMode
+
+__all__ = ["Found", "Masks", "Near", "Question", "Sift"]
+
+#: ``(vector, limit)`` to the keys of the nearest rows and the event up to which they are known;
+#: None where nobody knows.
+Near = Callable[["NDArray[np.float32]", int], "tuple[NDArray[np.int64], int] | None"]
+#: Those of some ascending keys that a filter lets through.
+Sift = Callable[["NDArray[np.int64]"], "NDArray[np.int64]"]
+#: Per holding, 1 for each slot that may be answered; None where all may.
+Masks = list["NDArray[np.uint8] | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One query."""
+
+    mode: SearchMode
+    vector: NDArray[np.float32] | None  # (dim,), None in keyword mode
+    terms: NDArray[np.uint64] | None  # (q,) ascending, None in dense mode
+    counts: NDArray[np.uint16] | None
+    cues: Cues | None
+    top_k: int
+    threshold: float | None
+    explain: bool
+    now: int | None  # hides what expired by then
+    at: int | None  # from when recency counts
+
+    @property
+    def words(self) -> list[int]:
+        return [] if self.terms is None else self.terms.tolist()
+
+
+class Found(NamedTuple):
+    """Rows, best first."""
+
+    scores: NDArray[np.float32]
+    numbers: NDArray[np.int64]  # of the holding of each
+    slots: NDArray[np.int64]
+
+    @classmethod
+    def nothing(cls) -> Found:
+        return cls(np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
+
+    @classmethod
+    def best(cls, parts: list[Found]) -> Found:
+        """Of all holdings together."""
+        if len(parts) == 1:
+            return parts[0]
+        joined = cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return joined.take(np.argsort(-joined.scores, kind="stable"))
+
+    def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Found:
+        return Found(self.scores[chosen], self.numbers[chosen], self.slots[chosen])
