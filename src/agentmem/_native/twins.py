@@ -504,11 +504,11 @@ class Texts:
         share = w["neighbour"] / both * w["keyword"] if both else 0.0
         scores = []
         for slot in range(n):
-            at = run_of[slot]
+            here = int(run_of[slot])
             total = w["keyword"] * own[slot] + w["window"] * window[slot]
-            total += w["run_keyword"] * run[at]
-            total += share * own[max(slot - 1, self._starts[at]) : slot].sum()
-            total += share * own[slot + 1 : min(slot + 2, self._starts[at + 1])].sum()
+            total += w["run_keyword"] * run[here]
+            total += share * own[max(slot - 1, self._starts[here]) : slot].sum()
+            total += share * own[slot + 1 : min(slot + 2, self._starts[here + 1])].sum()
             if length_part is not None and len(length_part):
                 longest = len(length_part) - 1
                 total += w["length"] * length_part[min(int(self._lengths[slot]), longest)]
@@ -521,7 +521,7 @@ class Texts:
             total += date * max([0.0, *fits])
             if extra is not None:
                 total += extra[slot]
-            may = touched[at] and (mask is None or mask[slot]) and np.float32(total) > 0
+            may = touched[here] and (mask is None or mask[slot]) and np.float32(total) > 0
             scores.append(total if may else -np.inf)
         order = np.lexsort((self._keys, -np.array(scores, np.float32)))[:room]
         best = order[np.isfinite(np.array(scores)[order])] if n else order

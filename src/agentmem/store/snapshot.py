@@ -185,7 +185,7 @@ class Snapshot:
 
         text, params = where.sql()
         found = self._db.values(
-            f"SELECT m.key {FROM_MEMORIES} WHERE m.key IN carray(?) AND ({text})",
+            f"SELECT m.key {self._joined} WHERE m.key IN carray(?) AND ({text})",
             [integers(keys.tolist()), *params],
         )
         return np.sort(np.array(found, dtype=np.int64))
