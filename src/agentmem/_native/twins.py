@@ -489,7 +489,7 @@ class Texts:
             tf, in_runs, around = np.zeros(n), np.zeros(len(alive)), np.zeros(n)
             kept = alive[run_of[slots]]
             tf[slots[kept]] = counts[kept]
-            for slot in np.flatnonzero(tf):
+            for slot in np.flatnonzero(tf).tolist():
                 low = max(slot - self._window, self._starts[run_of[slot]])
                 high = min(slot + self._window + 1, self._starts[run_of[slot] + 1])
                 around[low:high] += tf[slot]
