@@ -176,7 +176,7 @@ def dump(store: Store) -> list[Any]:
     """Every row of every table, but for the epoch and the date of the migration."""
     with store.read() as snapshot:
         db = snapshot._db
-        tables = ("memories", "vectors", "terms", "events", "versions", "scopes")
+        tables = ("memories", "vectors", "terms", "events", "versions", "past_vectors", "scopes")
         rows = [sorted(db.rows(f"SELECT * FROM {name}"), key=repr) for name in tables]
         rows.append(db.rows("SELECT * FROM meta WHERE name <> 'epoch' ORDER BY name"))
     return rows

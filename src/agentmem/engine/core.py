@@ -288,19 +288,22 @@ class Engine:
 
     def _erase(self, erase: Callable[[], int]) -> int:
         count = erase()
-        self.embedder.clear()
-        self.index.clear()
-        self.large.clear()
+        self._forget()
         if self.projection.exists:
             self.projection.purge()
         return count
 
+    def _forget(self) -> None:
+        """Empty every cache of this process."""
+        self.embedder.clear()
+        self.analyzer.clear()
+        self.index.clear()
+        self.large.clear()
+
     def reset(self) -> int:
         count = self.count(Scope(), None, show_expired=True)
         self.store.reset()
-        self.embedder.clear()
-        self.index.clear()
-        self.large.clear()
+        self._forget()
         if self.projection.exists:
             self.projection.rebuild()
         return count

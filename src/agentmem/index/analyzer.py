@@ -45,6 +45,10 @@ class EnglishAnalyzer:
         offsets, terms, counts, lengths = lexical.count_terms(texts, self._memo)
         return TermBatch(offsets, terms, counts, lengths)
 
+    def clear(self) -> None:
+        """Forget the words met so far; a purged text may have had them alone."""
+        self._memo = lexical.TermMemo(self._resolve)
+
     def _resolve(self, word: str) -> int:
         """The term of one folded word, 0 for a stop word.  Called once per new word."""
         if word in STOP_WORDS:

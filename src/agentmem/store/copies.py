@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from agentmem.config import StoreConfig
     from agentmem.ports import Progress
 
-__all__ = ["back_up", "building", "is_empty", "restore"]
+__all__ = ["back_up", "building", "is_empty", "remove_part", "restore"]
 
 PART = f"{DATABASE_NAME}.part"  # a copy that is not whole yet
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
@@ -126,6 +126,15 @@ def is_empty(folder: Path, config: StoreConfig) -> bool:
         connection.close()
 
 
+def remove_part(folder: Path) -> None:
+    """Remove what was left by a copy into ``folder`` that was killed.  Needs its write lock.
+
+    Raises:
+        StorePathError: it cannot be removed.
+    """
+    _remove(folder, PART, _AND_BESIDE)
+
+
 def _exists(folder: Path) -> bool:
     return any((folder / f"{DATABASE_NAME}{end}").exists() for end in _AND_BESIDE)
 
@@ -168,11 +177,11 @@ def _making(place: Place) -> Iterator[None]:
     try:
         lock.acquire(place.config.lock_timeout)
         try:
-            _remove(folder, PART, _AND_BESIDE)
+            remove_part(folder)
             yield
         except BaseException:  # an interrupt, too; raised again
             with suppress(StorePathError):
-                _remove(folder, PART, _AND_BESIDE)
+                remove_part(folder)
             if made:
                 _remove_unused(folder)
             raise
@@ -268,7 +277,7 @@ def _rename(place: Place) -> None:
 def _install(place: Place) -> None:
     """The copy becomes the store, in the place of one that may be there."""
     if _exists(place.folder) and _replace(place):
-        _remove(place.folder, PART, _AND_BESIDE)
+        remove_part(place.folder)
     else:
         # What is left of a damaged database's log is not for another one.
         _remove(place.folder, DATABASE_NAME, _BESIDE)

@@ -241,18 +241,22 @@ class Store:
                     raise
 
     def scrub(self) -> None:
-        """Rewrite the database without its free space and empty the WAL.
+        """Rewrite the database without its free space, empty the WAL, and remove what a restore
+        that was killed has left in the folder.
 
         Raises:
             StoreTimeoutError: a reader held the old pages longer than ``lock_timeout``; what was
                 purged is in no answer, but may still be in the files: scrub again.
         """
+        from agentmem.store import copies
+
         self._require_open()
         self._lock.acquire(self._timeout)
         try:
             if self._writer is None or self._writer.broken:
                 self._replace_writer()
             assert self._writer is not None
+            copies.remove_part(self.path)  # whoever makes a copy here holds the lock, too
             erase.rewrite(self._writer)
             emptied = self._writer.checkpoint(
                 apsw.SQLITE_CHECKPOINT_TRUNCATE, int(self._timeout * 1000)
