@@ -221,6 +221,8 @@ class Cues:
     names: tuple[int, ...] = ()  # terms of what it writes like a name, ascending
     #: (year, month, day) of each date, 0 where it is not said, but for at least year or month.
     dates: tuple[tuple[int, int, int], ...] = ()
+    #: Microseconds [start, end) of each date that it names from where it is asked.
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(slots=True)

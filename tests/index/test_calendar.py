@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from agentmem.index.calendar import date_part
+from agentmem.types import Cues
 
 DAYS = 10.0
 
@@ -18,7 +19,7 @@ def at(text: str) -> int:
 
 def fit(when: str, *asked: tuple[int, int, int], others: tuple[str, ...] = ()) -> float:
     events = np.array([at(when), *map(at, others)], np.int64)
-    return float(date_part(events, asked, DAYS)[0])
+    return float(date_part(events, Cues(dates=asked), DAYS)[0])
 
 
 @pytest.mark.parametrize(
@@ -56,5 +57,5 @@ def test_days_that_do_not_exist_fit_nothing(asked: tuple[int, int, int]) -> None
 
 def test_times_that_no_calendar_has_are_no_error() -> None:
     events = np.array([-(2**62), 0, 2**62], np.int64)
-    assert date_part(events, ((0, 1, 1), (1970, 0, 0)), DAYS)[1] == 1.0
-    assert len(date_part(events[:0], ((0, 1, 1),), DAYS)) == 0
+    assert date_part(events, Cues(dates=((0, 1, 1), (1970, 0, 0))), DAYS)[1] == 1.0
+    assert len(date_part(events[:0], Cues(dates=((0, 1, 1),)), DAYS)) == 0

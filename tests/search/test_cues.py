@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentmem.index.analyzer import EnglishAnalyzer
-from agentmem.search.cues import cues_of, dates_in, names_in
+from agentmem.search.cues import cues_of, dates_in, names_in, words_of
 from agentmem.types import Cues
 
 ANALYZER = EnglishAnalyzer()
@@ -37,7 +37,7 @@ ANALYZER = EnglishAnalyzer()
     ],
 )
 def test_dates(text: str, dates: list[tuple[int, int, int]]) -> None:
-    assert list(dates_in(text)) == dates
+    assert list(dates_in(text, words_of(text))) == dates
 
 
 @pytest.mark.parametrize(

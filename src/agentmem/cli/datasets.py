@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from agentmem.cli.formats.dates import parse_time
 from agentmem.cli.formats.entry import Entry, FormatError, Item, ReadOptions
 from agentmem.cli.formats.fields import memory_item
 from agentmem.cli.formats.locomo import sample_entries
@@ -102,8 +104,14 @@ def _longmemeval(value: Any) -> Collection:
         frozenset() if never_said else relevant,
         {"user_id": name},
         category,
+        asked_at=_asked_at(value, "question_date"),
     )
     return Collection(name, memories, [question])
+
+
+def _asked_at(value: dict[str, Any], name: str) -> datetime | None:
+    when = value.get(name)
+    return None if when is None else parse_time(when)
 
 
 def _labelled(entries: Iterable[Entry], label: Callable[[Item], str]) -> list[Labelled]:
@@ -179,7 +187,13 @@ class _Group:
                     f"the memory {label!r} belongs to {_said(there)}, and the query asks"
                     f" {_said(scope)}; give both the same ids"
                 )
-        return Question(_text(query, "query"), labels, scope, str(query.get("category") or ""))
+        return Question(
+            _text(query, "query"),
+            labels,
+            scope,
+            str(query.get("category") or ""),
+            _asked_at(query, "asked_at"),
+        )
 
 
 def _jsonl(source: Source) -> Iterator[Collection]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from agentmem.times import TimeLike
 
 __all__ = ["Collection", "Labelled", "Question"]
 
@@ -28,6 +31,7 @@ class Question:
     relevant: frozenset[str]
     scope: Mapping[str, str]  # keyword arguments of ``Memory.search``: ``{"user_id": ...}``
     category: str = ""
+    asked_at: TimeLike | None = None  # as ``Memory.search`` takes it
 
 
 @dataclass(slots=True)

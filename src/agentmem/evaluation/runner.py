@@ -113,7 +113,12 @@ class _Asker:
         """By a search of its own, which is not timed."""
         scope: dict[str, Any] = dict(question.scope)
         found = self._memory.search(
-            question.text, top_k=1, mode=self._evaluation.mode, support=True, **scope
+            question.text,
+            top_k=1,
+            mode=self._evaluation.mode,
+            asked_at=question.asked_at,
+            support=True,
+            **scope,
         )
         support: float = found["support"]
         return support
@@ -132,6 +137,12 @@ class _Asker:
 
     def _search(self, text: str, question: Question, top_k: int) -> list[dict[str, Any]]:
         scope: dict[str, Any] = dict(question.scope)
-        found = self._memory.search(text, top_k=top_k, mode=self._evaluation.mode, **scope)
+        found = self._memory.search(
+            text,
+            top_k=top_k,
+            mode=self._evaluation.mode,
+            asked_at=question.asked_at,
+            **scope,
+        )
         results: list[dict[str, Any]] = found["results"]
         return results

@@ -11,6 +11,7 @@ import numpy as np
 from agentmem.index.calendar import fade_of, spans
 from agentmem.index.layout import length_part
 from agentmem.index.question import Found
+from agentmem.types import Cues
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,8 +80,9 @@ class ByWords:
         made: dict[str, Any] = {"length_part": length_part(lengths, mean)}
         if volume.actor_names and self._ranking.actor_weight:
             made["asked"] = volume.asked(asked.words, self._analyzer)
-        if asked.cues is not None and asked.cues.dates and self._hybrid.date_weight and volume.n:
-            found = spans(asked.cues.dates, *volume.times)
+        cues = asked.cues or Cues()
+        if (cues.dates or cues.spans) and self._hybrid.date_weight and volume.n:
+            found = spans(cues, *volume.times)
             made["spans"] = np.array(found, np.int64).reshape(-1)
             made["fade"] = fade_of(self._ranking.date_days)
             made["date"] = self._hybrid.date_weight

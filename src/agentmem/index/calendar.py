@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from agentmem.types import Cues
+
 __all__ = ["date_part", "fade_of", "spans"]
 
 _DAY = 86_400_000_000  # microseconds
@@ -17,19 +19,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = 100  # most years that a date without one is looked for in
 
 
-def date_part(
-    event_at: NDArray[np.int64], asked: tuple[tuple[int, int, int], ...], days: float
-) -> NDArray[np.float32]:
+def date_part(event_at: NDArray[np.int64], cues: Cues, days: float) -> NDArray[np.float32]:
     """1 for what happened within a date, then less in a straight line, and 0 ``days`` after it:
-    people tell of something on the day or in the days after.  The best of several dates.
-
-    ``asked`` are (year, month, day), 0 where not said; a date without a year is any year's.
-    """
+    people tell of something on the day or in the days after.  The best of several dates; one
+    without a year is any year's."""
     part = np.zeros(len(event_at), np.float32)
     if not len(event_at):
         return part
     fade = fade_of(days)
-    for start, end in spans(asked, int(event_at.min()), int(event_at.max())):
+    for start, end in spans(cues, int(event_at.min()), int(event_at.max())):
         after = np.maximum(event_at - end + 1, 0)
         fits = np.clip(1.0 - after / fade, 0.0, 1.0)
         fits[event_at < start] = 0.0
@@ -42,11 +40,11 @@ def fade_of(days: float) -> float:
     return max(days * _DAY, 1.0)
 
 
-def spans(asked: tuple[tuple[int, int, int], ...], first: int, last: int) -> list[tuple[int, int]]:
+def spans(cues: Cues, first: int, last: int) -> list[tuple[int, int]]:
     """Microseconds ``[from, to)`` of each date, for memories of the times ``first`` to ``last``."""
     years = _year_of(first) - 1, _year_of(last)
-    found = []
-    for year, month, day in asked:
+    found = list(cues.spans)
+    for year, month, day in cues.dates:
         for one in (year,) if year else range(max(years[0], years[1] - _YEARS), years[1] + 1):
             span = _span(one, month, day)
             if span is not None:

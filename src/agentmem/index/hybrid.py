@@ -258,8 +258,8 @@ class Hybrid:
         self, layout: Layout, cues: Cues | None, at: int | None
     ) -> dict[str, NDArray[np.float32]]:
         extras = {}
-        if self._date and cues is not None and cues.dates:
-            part = layout.dates(cues.dates, self._ranking.date_days)
+        if self._date and cues is not None and (cues.dates or cues.spans):
+            part = layout.dates(cues, self._ranking.date_days)
             extras["date"] = part * np.float32(self._date)
         if self._recency or self._importance:
             columns = layout.column("event_at"), layout.column("importance")

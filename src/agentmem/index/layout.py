@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agentmem.index.view import View
     from agentmem.index.whole import Whole
     from agentmem.ports import Analyzer
+    from agentmem.types import Cues
 
 __all__ = ["Layout"]
 
@@ -87,9 +88,9 @@ class Layout:
             made = self._columns[name] = self._join(name)[self._order]
             return made
 
-    def dates(self, asked: tuple[tuple[int, int, int], ...], days: float) -> NDArray[np.float32]:
+    def dates(self, cues: Cues, days: float) -> NDArray[np.float32]:
         """Per slot how well it fits the dates asked for, 0 to 1 (see ``calendar``)."""
-        return date_part(self.column("event_at"), asked, days)
+        return date_part(self.column("event_at"), cues, days)
 
     # -- making it ------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ class Reading(Face):
         unscoped: bool = False,
         show_expired: bool = False,
         as_of: TimeLike | None = None,
+        asked_at: TimeLike | None = None,
         cursor: str | None = None,
         support: bool = False,
     ) -> dict[str, Any]:
@@ -50,6 +51,8 @@ class Reading(Face):
             unscoped: search across all scopes; then no scope id may be given.
             show_expired: expired memories too.
             as_of: search the store as it was at this time.
+            asked_at: when the question is asked, from which "yesterday" or "two weeks ago" in it
+                and recency count; ``as_of`` or else now, if absent.
             cursor: ``""`` for the first page of ``top_k``, then the ``next_cursor`` of the page
                 before; all pages are parts of one ranking, whatever is written meanwhile.
             support: adds ``"support"``: the lower, the less likely that the memories answer.
@@ -80,6 +83,7 @@ class Reading(Face):
             unscoped=unscoped,
             show_expired=show_expired,
             as_of=as_of,
+            asked_at=asked_at,
             cursors=None if cursor is None else [cursor],
             support=support,
         )[0]
@@ -101,6 +105,7 @@ class Reading(Face):
         unscoped: bool = False,
         show_expired: bool = False,
         as_of: TimeLike | None = None,
+        asked_at: TimeLike | None = None,
         cursors: Sequence[str | None] | None = None,
         support: bool = False,
     ) -> list[dict[str, Any]]:
@@ -124,6 +129,7 @@ class Reading(Face):
             vectors=vectors,
             show_expired=check_flag(show_expired, "show_expired"),
             as_of=_time(as_of),
+            asked_at=_time(asked_at, "asked_at"),
             cursors=cursors,
             support=check_flag(support, "support"),
         )
@@ -146,6 +152,7 @@ class Reading(Face):
         unscoped: bool = False,
         show_expired: bool = False,
         as_of: TimeLike | None = None,
+        asked_at: TimeLike | None = None,
     ) -> dict[str, Any]:
         """The memories that bear on a query as one text for a prompt, within a token budget.
 
@@ -160,7 +167,8 @@ class Reading(Face):
                 ``{time}`` and ``{run}``, a line also ``{speaker}``, ``{text}`` and ``{id}``.
             tokenizer: from a list of texts to the number of tokens of each; the embedder's own
                 if absent.
-            filters, threshold, vector, unscoped, show_expired, as_of: as for ``search``.
+            filters, threshold, vector, unscoped, show_expired, as_of, asked_at: as for
+                ``search``.
 
         Returns:
             ``{"text", "ids", "tokens", "left_out", "duplicates"}``: the text, the ids of the
@@ -188,6 +196,7 @@ class Reading(Face):
             vector=vector,
             show_expired=check_flag(show_expired, "show_expired"),
             as_of=_time(as_of),
+            asked_at=_time(asked_at, "asked_at"),
         )
 
     def get(
@@ -283,5 +292,5 @@ class Reading(Face):
         return self._engine.history(id)
 
 
-def _time(as_of: TimeLike | None) -> int | None:
-    return None if as_of is None else to_micros(as_of, "as_of")
+def _time(given: TimeLike | None, what: str = "as_of") -> int | None:
+    return None if given is None else to_micros(given, what)

@@ -89,6 +89,7 @@ class Request:
     explain: bool = False
     support: bool = False  # adds ``"support"`` to each answer
     as_of: int | None = None  # microseconds: the store as it was then
+    asked_at: int | None = None  # microseconds: as of which recency and "yesterday" count
 
 
 def answer(
@@ -123,7 +124,7 @@ def answer(
         explain=request.explain or request.support,
         vectors=vectors,
         now=None if request.show_expired else at,
-        at=at,
+        at=at if request.asked_at is None else request.asked_at,
         unscoped=not request.scope,
         state_of=_state_of(start, request.as_of),
         wanted=asked.wanted if request.support or pages is not None else None,
@@ -162,7 +163,7 @@ def context(
         threshold=request.threshold,
         vector=vector,
         now=None if request.show_expired else at,
-        at=at,
+        at=at if request.asked_at is None else request.asked_at,
         unscoped=not request.scope,
         state_of=_state_of(Cursor(), request.as_of),
     )

@@ -6,12 +6,14 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from agentmem.search.relative import TRIGGERS, spans_in
+from agentmem.times import now_micros
 from agentmem.types import Cues
 
 if TYPE_CHECKING:
     from agentmem.ports import Analyzer
 
-__all__ = ["cues_of", "dates_in", "names_in"]
+__all__ = ["cues_of", "dates_in", "names_in", "words_of"]
 
 _NONE = Cues()
 _NAMES = "January February March April May June July August September October November December"
@@ -43,14 +45,23 @@ _OPENING = "\"'([{<«“‘„"
 _SENTENCE_END = (".", "!", "?", ":")
 
 
-def cues_of(text: str, analyzer: Analyzer) -> Cues:
-    """The names and dates in a question."""
+def cues_of(text: str, analyzer: Analyzer, at: int | None = None) -> Cues:
+    """The names and dates in a question asked at ``at``, in microseconds (None: now)."""
     names = names_in(text)
-    dates = dates_in(text)
+    words = words_of(text)
+    dates = dates_in(text, words)
+    spans: tuple[tuple[int, int], ...] = ()
+    if not TRIGGERS.isdisjoint(words):
+        spans = spans_in(text, now_micros() if at is None else at)
     if not names:
-        return Cues((), dates) if dates else _NONE
+        return Cues((), dates, spans) if dates or spans else _NONE
     terms = analyzer.analyze([" ".join(names)]).terms
-    return Cues(tuple(terms.tolist()), dates)
+    return Cues(tuple(terms.tolist()), dates, spans)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in small letters."""
+    return text.lower().translate(_SPACED).split()
 
 
 def names_in(text: str) -> list[str]:
@@ -66,10 +77,11 @@ def names_in(text: str) -> list[str]:
     return names
 
 
-def dates_in(text: str) -> tuple[tuple[int, int, int], ...]:
-    """(year, month, day) of every date, in order; 0 for what is not said."""
+def dates_in(text: str, words: list[str]) -> tuple[tuple[int, int, int], ...]:
+    """(year, month, day) of every date, in order; 0 for what is not said.  ``words`` are its
+    ``words_of``."""
     found: list[tuple[int, tuple[int, int, int] | None]] = []
-    if not _MONTH_WORDS.isdisjoint(text.lower().translate(_SPACED).split()):
+    if not _MONTH_WORDS.isdisjoint(words):
         found = [(m.start(), _worded(m)) for m in _WORDED.finditer(text)]
     if _DIGIT.search(text):
         found += [(m.start(), (int(m[1]), int(m[2]), int(m[3] or 0))) for m in _ISO.finditer(text)]

@@ -63,10 +63,12 @@ def prepare(
     embedder: Embedder,
     analyzer: Analyzer,
     limits: Limits,
+    at: int | None = None,
 ) -> Queries:
     """Embed all texts as one batch, unless ``vectors`` are given or the mode needs none.
 
-    A query needs a text with at least one word, except in dense mode with a vector.
+    A query needs a text with at least one word, except in dense mode with a vector.  ``at`` is
+    when the questions are asked, in microseconds (None: now).
 
     Raises:
         InvalidInputError: a text that is missing, blank or not a string; vectors in keyword
@@ -92,7 +94,7 @@ def prepare(
         return Queries(n, None, terms)
     if mode == "dense":
         return Queries(n, embedder.embed_queries(checked), None)
-    cues = [cues_of(text, analyzer) for text in checked]
+    cues = [cues_of(text, analyzer, at) for text in checked]
     if vectors is None:
         return Queries(n, embedder.embed_queries(checked), terms, cues)
     return Queries(n, _given(vectors, n, embedder.dim), terms, cues)

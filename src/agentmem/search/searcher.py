@@ -122,7 +122,8 @@ class Searcher:
             vectors: ``(len(queries), dim)`` numbers, or ``(dim,)`` for one query, to use as
                 embeddings; not in keyword mode.
             now: microseconds; memories that expired by then are left out (None: shown).
-            at: microseconds; the time from which recency counts (None: now).
+            at: microseconds; when the queries are asked, from which recency and dates such as
+                "yesterday" count (None: now).
             unscoped: search the whole store; ``scope`` must then be empty.
             state_of: which state of the store is asked; the present one if absent.
             depth: rank so many; ``top_k`` if absent.
@@ -134,7 +135,7 @@ class Searcher:
             ModelMismatchError: another process has moved the store to another model.
         """
         partition = _partition(scope, unscoped)
-        asked = self._prepare(queries, vectors, mode, top_k, threshold)
+        asked = self._prepare(queries, vectors, mode, top_k, threshold, at)
         if not asked.n:
             return Found([], "", 0)
         search = _Search(
@@ -172,7 +173,7 @@ class Searcher:
     ) -> list[tuple[Record, Hit]]:
         """The same for one query, with the rows as they are stored."""
         partition = _partition(scope, unscoped)
-        asked = self._prepare([query], vector, mode, top_k, threshold)
+        asked = self._prepare([query], vector, mode, top_k, threshold, at)
         search = _Search(
             asked, partition, scope, where, top_k, threshold, mode, False, now, at, state_of
         )
@@ -187,6 +188,7 @@ class Searcher:
         mode: SearchMode,
         top_k: int,
         threshold: float | None,
+        at: int | None,
     ) -> Queries:
         check_options(mode, top_k, threshold, self._limits)
         return prepare(
@@ -196,6 +198,7 @@ class Searcher:
             embedder=self._embedder,
             analyzer=self._analyzer,
             limits=self._limits,
+            at=at,
         )
 
     def _in_snapshot(
