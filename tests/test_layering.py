@@ -26,7 +26,7 @@ FLOORS = (
     {"search", "write"},
     {"engine"},
     {"aio", "memory"},
-    {"evaluation", "otel"},
+    {"evaluation", "otel", "stress"},
     {"cli"},
     {"__main__"},
 )

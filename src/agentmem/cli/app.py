@@ -41,6 +41,7 @@ _COMMANDS = {
     "migrate": "upkeep:migrate",
     "models": "models:models",
     "eval": "eval:eval_command",
+    "stress": "stress:stress",
 }
 
 

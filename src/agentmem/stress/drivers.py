@@ -1,0 +1,152 @@
+"""Keeping workers at work: closed loop or open loop, threads or tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from time import perf_counter_ns
+from typing import Any
+
+from agentmem.stress.actor import Actor
+
+__all__ = ["Arrivals", "Direct", "drive_tasks", "drive_threads", "immediately"]
+
+
+class Direct:
+    """A ``Memory`` whose calls can be awaited: they are done when they are made."""
+
+    def __init__(self, memory: Any) -> None:
+        self._memory = memory
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._memory, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return method(*args, **kwargs)
+
+        setattr(self, name, call)
+        return call
+
+
+def immediately(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that awaits nothing but ``Direct`` calls."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    raise RuntimeError("the coroutine waits for something")
+
+
+class Arrivals:
+    """When calls are to begin, at a mean rate and by chance, whatever becomes of earlier calls.
+
+    The times between are exponential, as they are between requests of many independent callers.
+    Any thread may ask.
+    """
+
+    def __init__(self, rate: float, begin: int, end: int, seed: str) -> None:
+        """``begin`` and ``end`` by ``perf_counter_ns``."""
+        self._mean = 1e9 / rate
+        self._end = end
+        self._next = float(begin)
+        self._chance = random.Random(seed)
+        self._lock = threading.Lock()
+
+    def next(self) -> int | None:
+        """When the next call is to begin; None when that is after the end."""
+        with self._lock:
+            self._next += self._chance.expovariate(1.0) * self._mean
+            return int(self._next) if self._next < self._end else None
+
+    def behind(self, now: int) -> int:
+        """About how many calls are due and have not begun."""
+        return max(0, int((min(now, self._end) - self._next) / self._mean))
+
+
+def drive_threads(actors: Sequence[Actor], begin: int, end: int, arrivals: Arrivals | None) -> None:
+    """One thread for each actor until ``end``; errors of the tool itself are raised here."""
+    failures: list[BaseException] = []
+
+    def work(actor: Actor) -> None:
+        try:
+            _wait_until(begin)
+            if arrivals is None:
+                while perf_counter_ns() < end:
+                    immediately(actor.act())
+                return
+            while (due := arrivals.next()) is not None:
+                _wait_until(due)
+                immediately(actor.act(due))
+        # Raised again in the thread that waits for this one.
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [
+        threading.Thread(target=work, args=(actor,), name=f"stress-{i}", daemon=True)
+        for i, actor in enumerate(actors)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+async def drive_tasks(
+    actors: Sequence[Actor], begin: int, end: int, arrivals: Arrivals | None
+) -> None:
+    """One task for each actor until ``end``; in an open loop, a task for each call."""
+    await asyncio.sleep(max(0, begin - perf_counter_ns()) / 1e9)
+    if arrivals is None:
+
+        async def closed(actor: Actor) -> None:
+            while perf_counter_ns() < end:
+                await actor.act()
+
+        await asyncio.gather(*(closed(actor) for actor in actors))
+        return
+    await _open_loop(actors, arrivals)
+
+
+async def _open_loop(actors: Sequence[Actor], arrivals: Arrivals) -> None:
+    """A call that finds every actor busy waits for one; its time runs from when it was due."""
+    idle = deque(actors)
+    waiting: deque[int] = deque()
+    running: set[asyncio.Task[None]] = set()
+    failures: list[BaseException] = []
+
+    async def serve(actor: Actor, due: int) -> None:
+        await actor.act(due)
+        while waiting:
+            await actor.act(waiting.popleft())
+        idle.append(actor)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failures.append(error)
+
+    while not failures and (due := arrivals.next()) is not None:
+        # Also when it is late: the others must get on.
+        await asyncio.sleep(max(0, due - perf_counter_ns()) / 1e9)
+        if not idle:
+            waiting.append(due)
+            continue
+        task = asyncio.create_task(serve(idle.popleft(), due))
+        running.add(task)
+        task.add_done_callback(ended)
+    while running:
+        await asyncio.wait(running)
+    if failures:
+        raise failures[0]
+
+
+def _wait_until(due: int) -> None:
+    ahead = due - perf_counter_ns()
+    if ahead > 0:
+        time.sleep(ahead / 1e9)

@@ -1,0 +1,142 @@
+"""What the store has acknowledged, and so must answer."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+__all__ = ["Bulletin", "Checks", "Entry", "UserLedger"]
+
+_KEPT = 2_000  # announcements that a reader chooses among
+_EXAMPLES = 20  # violations that are told in full
+
+
+@dataclass(slots=True)
+class Entry:
+    """One memory as it was last acknowledged."""
+
+    id: str
+    user: str
+    code: str  # the word that only this memory has
+    text: str
+    spot: int = 0  # number of its vector
+    public: bool = False  # announced to others, and never changed again
+    place: int = 0  # in its ledger's list
+    revision: int = 0
+
+
+class UserLedger:
+    """One user's memories.  Only the worker that owns the user changes or reads it."""
+
+    __slots__ = ("_list", "gone", "live", "user")
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.live: dict[str, Entry] = {}
+        self.gone: set[str] = set()
+        self._list: list[Entry] = []
+
+    def added(self, entry: Entry) -> None:
+        entry.place = len(self._list)
+        self._list.append(entry)
+        self.live[entry.id] = entry
+
+    def removed(self, entry: Entry) -> None:
+        del self.live[entry.id]
+        self.gone.add(entry.id)
+        last = self._list.pop()
+        if last is not entry:
+            last.place = entry.place
+            self._list[entry.place] = last
+
+    def any(self, chance: random.Random, *, changeable: bool = False) -> Entry | None:
+        """One of them by chance; ``changeable``: none that was announced, or None."""
+        for _ in range(4):
+            if not self._list:
+                return None
+            entry = self._list[chance.randrange(len(self._list))]
+            if not (changeable and entry.public):
+                return entry
+        return None
+
+
+class Bulletin:
+    """Memories that everybody may check: acknowledged, and never changed again.
+
+    Within a process they are handed over in memory, between processes by lines appended to a
+    file, each with one ``write``.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._known: deque[Entry] = deque(maxlen=_KEPT)
+        self._out = None if path is None else path.open("ab", buffering=0)
+        self._in = None if path is None else path.open("rb")
+        self._part = b""
+        self._lock = Lock()
+
+    def announce(self, entry: Entry) -> None:
+        entry.public = True
+        if self._out is None:
+            self._known.append(entry)
+        else:
+            line = "\t".join((entry.id, entry.user, entry.code, str(entry.spot), entry.text))
+            self._out.write(line.encode() + b"\n")
+
+    def any(self, chance: random.Random) -> Entry | None:
+        """One of the last announced, of this process or another."""
+        if self._in is not None:
+            self._catch_up()
+        try:
+            return self._known[chance.randrange(len(self._known))]
+        except (IndexError, ValueError):
+            return None
+
+    def close(self) -> None:
+        for file in (self._in, self._out):
+            if file is not None:
+                file.close()
+
+    def _catch_up(self) -> None:
+        assert self._in is not None
+        with self._lock:
+            *lines, self._part = (self._part + self._in.read(1 << 16)).split(b"\n")
+        for line in lines:
+            memory_id, user, code, spot, text = line.decode().split("\t")
+            self._known.append(Entry(memory_id, user, code, text, int(spot), public=True))
+
+
+class Checks:
+    """How many answers were checked, and which were wrong.  Any thread may call."""
+
+    def __init__(self) -> None:
+        self.made: Counter[str] = Counter()
+        self.violations: Counter[str] = Counter()
+        self.examples: list[str] = []
+        self._lock = Lock()
+
+    def that(self, holds: bool, kind: str, detail: str) -> bool:
+        """Note one check; ``detail`` tells what was wrong if it does not hold."""
+        with self._lock:
+            self.made[kind] += 1
+            if not holds:
+                self.violations[kind] += 1
+                if len(self.examples) < _EXAMPLES:
+                    self.examples.append(f"{kind}: {detail}")
+        return holds
+
+    def merge(self, other: dict[str, Any]) -> None:
+        """What ``to_dict`` of another process says."""
+        self.made.update(other["made"])
+        self.violations.update(other["violations"])
+        self.examples = (self.examples + other["examples"])[:_EXAMPLES]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "made": dict(sorted(self.made.items())),
+            "violations": dict(sorted(self.violations.items())),
+            "examples": list(self.examples),
+        }
