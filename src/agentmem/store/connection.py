@@ -173,15 +173,21 @@ class _Abandoned:
         )
 
 
-def open_connection(place: Place) -> Connection:
-    """Open (or create) the database and set the connection up.
+def open_connection(place: Place, *, create: bool = True) -> Connection:
+    """Open the database and set the connection up.
+
+    Args:
+        create: make a database where there is none.  A store that is open never may: beside an
+            empty database SQLite deletes the WAL, and with it what was acknowledged and not yet
+            moved into the one that somebody has taken away.
 
     Raises:
         StorePathError, StoreCorruptError, StoreFullError, StoreError
     """
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     try:
         raw = apsw.Connection(
-            str(place.database), vfs=place.vfs, statementcachesize=_STATEMENT_CACHE
+            str(place.database), flags, vfs=place.vfs, statementcachesize=_STATEMENT_CACHE
         )
         try:
             _set_up(raw, place)

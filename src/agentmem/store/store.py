@@ -211,7 +211,7 @@ class Store:
         old, self._writer = self._writer, None
         if old is not None:
             old.close()
-        self._writer = self._open_writer()
+        self._writer = self._open_writer(create=False)
 
     # -- the rest of the port
     def stats(self) -> dict[str, Any]:
@@ -345,12 +345,12 @@ class Store:
 
     # -- plumbing
     def _open_reader(self) -> Connection:
-        connection = open_connection(self._place)
+        connection = open_connection(self._place, create=False)
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    def _open_writer(self) -> Connection:
-        connection = open_connection(self._place)
+    def _open_writer(self, *, create: bool = True) -> Connection:
+        connection = open_connection(self._place, create=create)
         self._checkpoints.watch(connection)
         return connection
 
