@@ -112,7 +112,7 @@ void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_run
     memset(out->own, 0, slots * sizeof *out->own);
     memset(out->window, 0, slots * sizeof *out->window);
     memset(out->run, 0, (size_t)runs->runs * sizeof *out->run);
-    memset(out->named, 0, slots * sizeof *out->named);
+    if (names) memset(out->named, 0, slots * sizeof *out->named);
     for (size_t q = 0; q < n_terms; q++) {
         const int32_t found = count_texts(texts, n_texts, terms[q], out);
         const int32_t have = whole ? whole->texts_with[q] : found;
@@ -135,37 +135,4 @@ void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_run
     scale(out->own, runs->slots, own.bound);
     scale(out->window, runs->slots, own.bound);
     scale(out->run, runs->runs, run.bound);
-}
-
-void agm_conversation_total(const agm_runs *runs, const agm_weights *weights, const float *dense,
-                            const agm_words_found *words, const int32_t *actors,
-                            const uint8_t *asked, const float *length_part, const float *extra,
-                            float *best, float *total) {
-    const float both = weights->dense + weights->keyword;
-    const float beside = both > 0.0f ? weights->neighbour / both : 0.0f;
-    for (int32_t r = 0; r < runs->runs; r++) {
-        const int32_t start = runs->starts[r], end = runs->starts[r + 1];
-        float highest = dense[start], previous = 0.0f;
-        for (int32_t s = start + 1; s < end; s++) {
-            if (dense[s] > highest) highest = dense[s];
-        }
-        best[r] = highest;
-        const float of_run = weights->run_keyword * words->run[r] + weights->run_dense * highest;
-        float here = weights->dense * dense[start] + weights->keyword * words->own[start];
-        for (int32_t s = start; s < end; s++) {
-            float next = 0.0f;
-            if (s + 1 < end) {
-                next = weights->dense * dense[s + 1] + weights->keyword * words->own[s + 1];
-            }
-            float sum = here + beside * (previous + next) + of_run;
-            sum += weights->window * words->window[s] + weights->length * length_part[s];
-            const float said = actors[s] ? (asked && asked[actors[s]] ? 1.0f : 0.0f)
-                                         : words->named[s];
-            sum += weights->actor * said;
-            if (extra) sum += extra[s];
-            total[s] = sum;
-            previous = here;
-            here = next;
-        }
-    }
 }

@@ -5,6 +5,7 @@
 #define AGM_CONVERSATION_H
 
 #include "postings.h"
+#include "simd/kernels.h"
 
 /* A name that one text in so many has, or more, is a familiar one: BM25 gives it next to no
  * weight, although it says whom a text is about.  To rarer names BM25 gives enough. */
@@ -57,13 +58,67 @@ typedef struct {
     float dense, keyword, window, neighbour, run_keyword, run_dense, actor, length;
 } agm_weights;
 
-/* total = weighted sum of the parts; best[run] = highest dense score in it.
- * actors: each slot's number, 0 where nobody is known to have said it; asked: per number 1 where
- * the query names that actor (NULL: it names nobody).  extra may be NULL. */
-void agm_conversation_total(const agm_runs *runs, const agm_weights *weights, const float *dense,
-                            const agm_words_found *words, const int32_t *actors,
-                            const uint8_t *asked, const float *length_part, const float *extra,
-                            float *best, float *total);
+/* A segment of the partition. */
+typedef struct {
+    const void *matrix; /* rows of float32, or of float16 if half */
+    int half;
+    size_t rows;
+    const int32_t *slots;
+    int32_t first;        /* row i has slot first + i; -1: they are not in order */
+    const int64_t *keys;  /* among equal scores the smaller one comes first */
+    const int8_t *codes;  /* of the rows, see agentmem.index.codes; or NULL */
+    const float *scales;
+    float length, error;  /* the largest |s c| and |x - s c| of a row */
+} agm_segment;
+
+/* Everything that does not depend on the query. */
+typedef struct {
+    const agm_kernels *kernels;
+    const agm_segment *segments;
+    const agm_text *texts;
+    size_t n_segments, rows, largest, dim;
+    agm_runs runs;
+    const float *length_part;     /* slots */
+    const float *before, *after;  /* slots; 1 where the run has a text there, else 0 */
+    const int32_t *actors;        /* slots; 0 where nobody is known to have said it */
+    const int32_t *segment_of, *row_of; /* slots */
+} agm_conversation;
+
+typedef struct {
+    const float *vector;
+    const uint64_t *terms;
+    const uint16_t *counts;
+    const uint8_t *names; /* terms that are names; or NULL */
+    size_t n_terms;
+    const uint8_t *asked; /* per actor 1 where the query names it; or NULL */
+    const float *extra;   /* slots; or NULL */
+    const agm_weights *weights;
+    const agm_whole *whole; /* or NULL */
+    float k1, b;
+} agm_question;
+
+typedef struct {
+    float score;
+    int32_t segment, row;
+    int64_t key;
+} agm_ranked;
+
+/* How many floats scoring needs to work in.  Afterwards it begins with, one after the other: per
+ * slot the cosine, BM25 of its text, of its window, 1 where a familiar name occurs; per run BM25 and
+ * the highest cosine. */
+size_t agm_conversation_work(const agm_conversation *self);
+
+/* The score of every row, segment after segment; 0 where it is not live. */
+void agm_conversation_score(const agm_conversation *self, const agm_question *question,
+                            float *work, float *out);
+
+/* The best k rows of those that masks (of each segment, or NULL) let through and, if has_threshold,
+ * whose score is not less; best first.  The same rows and scores as by agm_conversation_score, to the
+ * bit: where segments have codes, these say which rows can be among the best, and those are scored
+ * exactly.  found has room for k.  How many there are, or -1: no memory. */
+int64_t agm_conversation_best(const agm_conversation *self, const agm_question *question,
+                              const uint8_t *const *masks, size_t k, int has_threshold,
+                              float threshold, float *work, agm_ranked *found);
 
 /* Natural logarithm of x > 0 to a few units in the last place, without libm. */
 double agm_ln(double x);

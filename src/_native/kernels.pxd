@@ -31,6 +31,10 @@ cdef extern from "blake2b.h" nogil:
     void agm_blake2b_128(const uint8_t *data, size_t size, uint8_t *digest)
 
 
+cdef extern from "rotate.h" nogil:
+    void agm_rotate(float *rows, size_t n, size_t dim)
+
+
 cdef extern from "topk.h" nogil:
     ctypedef struct agm_heap:
         uint64_t *entries
@@ -87,18 +91,6 @@ cdef extern from "conversation.h" nogil:
         const int32_t *texts_with
         const int32_t *runs_with
 
-    ctypedef struct agm_words_found:
-        float *own
-        float *window
-        float *run
-        float *named
-        float *count
-        float *window_count
-        float *run_count
-        int32_t *touched
-        int32_t *window_touched
-        int32_t *run_touched
-
     ctypedef struct agm_weights:
         float dense
         float keyword
@@ -109,15 +101,59 @@ cdef extern from "conversation.h" nogil:
         float actor
         float length
 
-    void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_runs *runs,
-                                const uint64_t *terms, const uint16_t *counts,
-                                const uint8_t *names, size_t n_terms, const agm_whole *whole,
-                                float k1, float b, agm_words_found *out)
-    void agm_conversation_total(const agm_runs *runs, const agm_weights *weights,
-                                const float *dense, const agm_words_found *words,
-                                const int32_t *actors, const uint8_t *asked,
-                                const float *length_part, const float *extra, float *best,
-                                float *total)
+    ctypedef struct agm_segment:
+        const void *matrix
+        bint half
+        size_t rows
+        const int32_t *slots
+        int32_t first
+        const int64_t *keys
+        const int8_t *codes
+        const float *scales
+        float length
+        float error
+
+    ctypedef struct agm_conversation:
+        const agm_kernels *kernels
+        const agm_segment *segments
+        const agm_text *texts
+        size_t n_segments
+        size_t rows
+        size_t largest
+        size_t dim
+        agm_runs runs
+        const float *length_part
+        const float *before
+        const float *after
+        const int32_t *actors
+        const int32_t *segment_of
+        const int32_t *row_of
+
+    ctypedef struct agm_question:
+        const float *vector
+        const uint64_t *terms
+        const uint16_t *counts
+        const uint8_t *names
+        size_t n_terms
+        const uint8_t *asked
+        const float *extra
+        const agm_weights *weights
+        const agm_whole *whole
+        float k1
+        float b
+
+    ctypedef struct agm_ranked:
+        float score
+        int32_t segment
+        int32_t row
+        int64_t key
+
+    size_t agm_conversation_work(const agm_conversation *self)
+    void agm_conversation_score(const agm_conversation *self, const agm_question *question,
+                                float *work, float *out)
+    int64_t agm_conversation_best(const agm_conversation *self, const agm_question *question,
+                                  const uint8_t **masks, size_t k, bint has_threshold,
+                                  float threshold, float *work, agm_ranked *found)
 
 
 cdef extern from "volumes.h" nogil:

@@ -8,7 +8,7 @@ from cpython.pycapsule cimport PyCapsule_Import
 from libc.stdint cimport int8_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from kernels cimport agm_dispatch, agm_heap, agm_heap_drain, agm_heap_offer, agm_kernels
+from kernels cimport agm_dispatch, agm_heap, agm_heap_drain, agm_heap_offer, agm_kernels, agm_rotate
 
 include "buffers.pxi"
 
@@ -171,6 +171,17 @@ def dequantize_int8(codes, scales):
         _simd.current.dequantize(<const int8_t *>code_in.view.buf, <const float *>scale_in.view.buf,
                                  code_in.size(0), code_in.size(1), <float *>target.view.buf)
     return out
+
+
+def rotate(x):
+    """Multiply each row of ``x`` (float32 (n, d), in place) by one fixed orthogonal matrix.
+
+    Dot products stay as they are, up to rounding.  What a few large components hold is spread over
+    all, so that ``quantize_int8``, whose steps are a share of the largest, errs less.
+    """
+    cdef _Buffer rows = _write(x, b"f", 2, "x")
+    with nogil:
+        agm_rotate(<float *>rows.view.buf, rows.size(0), rows.size(1))
 
 
 # Scores are made and sieved in blocks that stay in the first-level cache.

@@ -96,6 +96,23 @@ def test_quantize_equals_twin_to_the_bit(x: Floats) -> None:
     )
 
 
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 12, 64, 96, 384]))
+def test_a_rotation_keeps_products_and_equals_its_twin(seed: int, dim: int) -> None:
+    x = np.random.default_rng(seed).standard_normal((5, dim)).astype(np.float32)
+    turned, twin = x.copy(), x.copy()
+    vectors.rotate(turned)
+    twins.rotate(twin)
+    np.testing.assert_allclose(turned, twin, atol=1e-4)
+    np.testing.assert_allclose(turned @ turned.T, x @ x.T, rtol=1e-4, atol=1e-3)
+
+
+def test_a_rotation_spreads_a_large_component() -> None:
+    x = np.zeros((1, 384), np.float32)
+    x[0, 7] = 1
+    vectors.rotate(x)
+    assert np.abs(x).max() < 0.1
+
+
 @given(seeds, dims)
 def test_quantisation_error_is_half_a_step(seed: int, dim: int) -> None:
     x = normal(seed, 3, dim)

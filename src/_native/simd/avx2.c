@@ -56,5 +56,6 @@ static void scores_i8(const int8_t *codes, size_t rows, size_t dim, const int8_t
 
 const agm_kernels agm_kernels_avx2 = {
     "avx2",    scores_f32,   scores_f16,     scores_i8, to_f16,   from_f16,
-    normalize, agm_quantize, agm_dequantize, pool_f32,  pool_f16, agm_next_above,
+    normalize, agm_quantize, agm_dequantize, pool_f32,  pool_f16, agm_scale_products,
+    agm_totals, agm_next_above,
 };

@@ -11,6 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Parts of the scores of texts that stand in runs, see conversation.h. */
+typedef struct {
+    const float *dense, *own, *window, *length, *of_run;
+    const float *before, *after; /* 1 where the run has a text before, after; else 0 */
+    float *mine;                 /* with room for one more on each side */
+    float w_dense, w_own, beside, w_window, w_length;
+} agm_parts;
+
 typedef struct {
     const char *name;
 
@@ -43,6 +51,15 @@ typedef struct {
                      size_t n, float *out);
     void (*pool_f16)(const uint16_t *table, size_t dim, const float *weights,
                      const int32_t *ids, size_t n, float *out);
+
+    /* out[i] = products[i] * scales[i] * factor. */
+    void (*scale_products)(const int32_t *products, const float *scales, float factor, size_t n,
+                           float *out);
+
+    /* mine = dense * w_dense + own * w_own, and of each of n texts
+     * mine + beside * (before * mine[-1] + after * mine[+1]) + of_run
+     *      + (w_window * window + w_length * length). */
+    void (*totals)(const agm_parts *parts, size_t n, float *total);
 
     /* The first i >= start with !(scores[i] <= bound): greater, or either one NaN; else n. */
     size_t (*next_above)(const float *scores, size_t start, size_t n, float bound);

@@ -86,6 +86,29 @@ static void agm_dequantize(const int8_t *codes, const float *scales, size_t n, s
     }
 }
 
+static void agm_scale_products(const int32_t *restrict products, const float *restrict scales,
+                               float factor, size_t n, float *restrict out) {
+    for (size_t i = 0; i < n; i++) out[i] = (float)products[i] * (scales[i] * factor);
+}
+
+static void agm_totals(const agm_parts *parts, size_t n, float *restrict total) {
+    const float *restrict dense = parts->dense, *restrict own = parts->own;
+    const float *restrict window = parts->window, *restrict length = parts->length;
+    const float *restrict before = parts->before, *restrict after = parts->after;
+    const float *restrict of_run = parts->of_run;
+    float *mine = parts->mine;
+    const float w_dense = parts->w_dense, w_own = parts->w_own, beside = parts->beside;
+    const float w_window = parts->w_window, w_length = parts->w_length;
+    mine[-1] = mine[n] = 0.0f;
+    for (size_t i = 0; i < n; i++) mine[i] = w_dense * dense[i] + w_own * own[i];
+    const float *left = mine - 1, *right = mine + 1;
+    for (size_t i = 0; i < n; i++) {
+        const float near = before[i] * left[i] + after[i] * right[i];
+        total[i] = (mine[i] + beside * near + of_run[i]) +
+                   (w_window * window[i] + w_length * length[i]);
+    }
+}
+
 static size_t agm_next_above(const float *scores, size_t start, size_t n, float bound) {
     size_t i = start;
     for (; i + 64 <= n; i += 64) {

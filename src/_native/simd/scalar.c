@@ -124,5 +124,6 @@ static void pool_f16(const uint16_t *table, size_t dim, const float *weights,
 
 const agm_kernels agm_kernels_scalar = {
     "scalar",  scores_f32,   scores_f16,     scores_i8, to_f16,   from_f16,
-    normalize, agm_quantize, agm_dequantize, pool_f32,  pool_f16, agm_next_above,
+    normalize, agm_quantize, agm_dequantize, pool_f32,  pool_f16, agm_scale_products,
+    agm_totals, agm_next_above,
 };

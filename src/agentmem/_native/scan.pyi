@@ -41,34 +41,3 @@ class Postings:
         avg_length: float,
         out: NDArray[np.float32],
     ) -> None: ...
-
-class Conversation:
-    def __init__(
-        self,
-        parts: list[tuple[NDArray[np.float32] | NDArray[np.float16], Postings, NDArray[np.int32]]],
-        starts: NDArray[np.int32],
-        length_part: NDArray[np.float32],
-        actors: NDArray[np.int32],
-        n_actors: int,
-        window: int,
-        means: tuple[float, float, float] | None = None,
-    ) -> None: ...
-    @property
-    def rows(self) -> int: ...
-    @property
-    def work_size(self) -> int: ...
-    def score(
-        self,
-        vector: NDArray[np.float32],
-        terms: NDArray[np.uint64],
-        counts: NDArray[np.uint16],
-        names: NDArray[np.uint8] | None,
-        asked: NDArray[np.uint8] | None,
-        extra: NDArray[np.float32] | None,
-        weights: NDArray[np.float32],
-        k1: float,
-        b: float,
-        work: NDArray[np.float32],
-        out: NDArray[np.float32],
-        whole: tuple[int, int, NDArray[np.int32], NDArray[np.int32]] | None = None,
-    ) -> None: ...

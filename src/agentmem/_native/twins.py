@@ -41,6 +41,7 @@ __all__ = [
     "pool_table",
     "quantize_int8",
     "record_batch",
+    "rotate",
     "timestamp",
     "to_f16",
     "top_k",
@@ -120,6 +121,20 @@ def normalize(x: Floats) -> Floats:
         x[:] = wide / np.where(exact == 0, 1, exact)
     x[~np.isfinite(norms)] = np.nan
     return norms
+
+
+def rotate(x: Floats) -> None:
+    start = 0
+    while start < x.shape[1]:
+        block = 1 << ((x.shape[1] - start).bit_length() - 1)
+        mixed = (np.arange(1, block + 1, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        negative = (mixed ^ mixed >> np.uint64(29)) >> np.uint64(40) & np.uint64(1)
+        matrix = np.ones((1, 1))
+        while len(matrix) < block:
+            matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+        part = x[:, start : start + block].astype(np.float64) * (1.0 - 2.0 * negative)
+        x[:, start : start + block] = part @ matrix / np.sqrt(block)
+        start += block
 
 
 def to_f16(x: Floats) -> Halves:
@@ -308,7 +323,7 @@ class Conversation:
 
     def __init__(
         self,
-        parts: list[tuple[Floats, Postings, NDArray[np.int32]]],
+        parts: list[tuple[Floats, Postings, NDArray[np.int32], NDArray[np.int64], Any]],
         starts: NDArray[np.int32],
         length_part: Floats,
         actors: NDArray[np.int32],
@@ -327,13 +342,13 @@ class Conversation:
         self._beside = (same & (apart == 1)).astype(np.float64)
         self._runs = (np.arange(len(starts) - 1)[:, None] == self._run_of).astype(np.float64)
         self._lengths = np.zeros(len(slots))
-        for _, postings, places in parts:
+        for _, postings, places, _, _ in parts:
             live = places >= 0
             self._lengths[places[live]] = postings._lengths[live]
 
     @property
     def rows(self) -> int:
-        return sum(len(places) for _, _, places in self._parts)
+        return sum(len(places) for _, _, places, _, _ in self._parts)
 
     @property
     def work_size(self) -> int:
@@ -356,7 +371,7 @@ class Conversation:
     ) -> None:
         dense = np.zeros(len(self._lengths))
         found = np.zeros((len(terms), len(self._lengths)))
-        for matrix, postings, places in self._parts:
+        for matrix, postings, places, _, _ in self._parts:
             live = places >= 0
             dense[places[live]] = (matrix.astype(np.float64) @ vector.astype(np.float64))[live]
             for i, term in enumerate(terms):
@@ -402,9 +417,44 @@ class Conversation:
         if extra is not None:
             total += extra
         work[: self.work_size] = np.concatenate([dense, own, window, named, run, best])
-        places = np.concatenate([places for _, _, places in self._parts] or [np.zeros(0, int)])
+        places = np.concatenate([part[2] for part in self._parts] or [np.zeros(0, int)])
         out[:] = 0
         out[places >= 0] = total[places[places >= 0]]
+
+    def best(
+        self,
+        vector: Floats,
+        terms: NDArray[np.uint64],
+        counts: NDArray[np.uint16],
+        names: Mask,
+        asked: Mask,
+        extra: Floats | None,
+        weights: Floats,
+        k1: float,
+        b: float,
+        work: Floats,
+        masks: Sequence[Mask],
+        k: int,
+        threshold: float | None = None,
+    ) -> tuple[list[int], list[int], list[int], list[float]]:
+        out = np.empty(self.rows, np.float32)
+        self.score(vector, terms, counts, names, asked, extra, weights, k1, b, work, out)
+        found = []
+        for number, (part, mask) in enumerate(zip(self._parts, masks, strict=True)):
+            keys, out_of_part = part[3], out[: len(part[3])]
+            out = out[len(keys) :]
+            rows, scores = top_k(out_of_part, mask, len(keys), threshold)
+            found += [
+                (-score, key, number, row)
+                for score, key, row in zip(scores.tolist(), keys[rows].tolist(), rows, strict=True)
+            ]
+        found = sorted(found)[:k]
+        return (
+            [number for _, _, number, _ in found],
+            [int(row) for _, _, _, row in found],
+            [key for _, key, _, _ in found],
+            [-score for score, _, _, _ in found],
+        )
 
 
 WEIGHTS = (

@@ -1,6 +1,7 @@
 """Dense search of a large segment: 8-bit codes name the candidates, exact scores decide.
 
-A row ``x`` is coded as ``s c`` with ``x = s c + e``, a query as ``q = r d + f``.  Then
+All vectors are turned by one rotation first, which leaves their products and makes codes finer
+(``_native.vectors.rotate``).  A row ``x`` is then coded as ``s c`` with ``x = s c + e``, a query as ``q = r d + f``.  Then
 
     x . q  =  s r (c . d)  +  s c . f  +  e . q
 
@@ -50,6 +51,7 @@ class Codes:
         self._length = 0.0  # the largest |s c|
         for start in range(0, len(matrix), _BLOCK):
             wide = _wide(matrix[start : start + _BLOCK])
+            vectors.rotate(wide)
             codes, scales = vectors.quantize_int8(wide)
             coded = vectors.dequantize_int8(codes, scales)
             self._length = max(self._length, _longest(coded))
@@ -57,13 +59,20 @@ class Codes:
             self._codes[start : start + len(wide)] = codes
             self._scales[start : start + len(wide)] = scales
 
+    @property
+    def parts(self) -> tuple[NDArray[np.int8], NDArray[np.float32], float, float]:
+        """Codes, scales, and the largest |s c| and |e| of a row."""
+        return self._codes, self._scales, self._length, self._error
+
     def candidates(
         self, query: NDArray[np.float32], mask: NDArray[np.uint8] | None, k: int
     ) -> NDArray[np.int64] | None:
         """Ascending rows among which the best ``k`` that ``mask`` lets through are; None where
         they are so many that a full scan costs no more."""
-        codes, scales = vectors.quantize_int8(query[None, :])
-        missed = float(np.linalg.norm(query - vectors.dequantize_int8(codes, scales)[0]))
+        turned = query[None, :].copy()
+        vectors.rotate(turned)
+        codes, scales = vectors.quantize_int8(turned)
+        missed = float(np.linalg.norm(turned - vectors.dequantize_int8(codes, scales)))
         products = np.empty(len(self._codes), np.int32)
         scan.int8_scores(self._codes, codes[0], products)
         scores = products.astype(np.float32)
@@ -91,7 +100,8 @@ class Codes:
 
 
 def _wide(rows: NDArray[Any]) -> NDArray[np.float32]:
-    return vectors.from_f16(rows) if rows.dtype == np.float16 else rows
+    """A copy in float32."""
+    return vectors.from_f16(rows) if rows.dtype == np.float16 else rows.copy()
 
 
 def _longest(rows: NDArray[np.float32]) -> float:

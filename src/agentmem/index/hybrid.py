@@ -25,15 +25,18 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agentmem.errors import ConfigError
 from agentmem.index.layout import Layout
 from agentmem.times import now_micros
+from agentmem.types import Hit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from agentmem.config import RankingConfig
@@ -54,14 +57,14 @@ class _Scratch(threading.local):
     def __init__(self) -> None:
         self._held = np.empty(0, np.float32)
 
-    def take(self, work: int, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def take(self, size: int) -> NDArray[np.float32]:
+        """``size`` or more."""
         held = self._held
-        size = work + rows
         if len(held) < size:
             held = np.empty(size + size // 4, np.float32)
             if size <= 1 << 21:  # a thread keeps at most 10 MiB
                 self._held = held
-        return held[:work], held[work:size]
+        return held
 
 
 _scratch = _Scratch()
@@ -142,6 +145,41 @@ class Hybrid:
             extras["importance"] = part * np.float32(self._importance)
         return extras
 
+    def best(
+        self,
+        view: View,
+        vector: NDArray[np.float32],
+        terms: NDArray[np.uint64],
+        counts: NDArray[np.uint16],
+        cues: Cues | None,
+        at: int | None,
+        masks: Sequence[NDArray[np.uint8] | None],
+        top_k: int,
+        threshold: float | None,
+    ) -> list[Hit]:
+        """The best rows of a view that has at least one live row, best first, ties by smaller key:
+        those that ``score`` gives the highest scores, with these scores, in one native call."""
+        layout = self._layout(view, None)
+        conversation = layout.conversation
+        parts, rows, keys, scores = conversation.best(
+            vector,
+            terms,
+            counts,
+            *self._what_else(layout, terms, cues, self._extras(layout, cues, at)),
+            self._weights,
+            self._ranking.k1,
+            self._ranking.b,
+            _scratch.take(conversation.work_size),
+            masks,
+            top_k,
+            threshold,
+        )
+        seqs = [part.segment.rows.seqs for part in view.parts]
+        return [
+            Hit(key, score, None, int(seqs[part][row]))
+            for part, row, key, score in zip(parts, rows, keys, scores, strict=True)
+        ]
+
     def score(
         self,
         view: View,
@@ -156,20 +194,18 @@ class Hybrid:
         the view holds only some of its runs."""
         layout = self._layout(view, whole)
         conversation = layout.conversation
-        work, scores = _scratch.take(conversation.work_size, conversation.rows)
-        names = None
-        if cues is not None and cues.names and layout.anonymous:
-            marks = [term in cues.names for term in terms.tolist()]
-            names = np.array(marks, np.uint8)
-        asked = self._asked(layout, terms)
+        size = conversation.work_size
+        held = _scratch.take(size + conversation.rows)
+        work, scores = held[:size], held[size : size + conversation.rows]
         extras = self._extras(layout, cues, at)
+        names, asked, extra = self._what_else(layout, terms, cues, extras)
         conversation.score(
             vector,
             terms,
             counts,
             names,
             asked,
-            sum(extras.values()) if extras else None,  # type: ignore[arg-type]
+            extra,
             self._weights,
             self._ranking.k1,
             self._ranking.b,
@@ -178,6 +214,20 @@ class Hybrid:
             None if whole is None else (whole.n, whole.runs, whole.df, whole.run_df),
         )
         return Scored(scores, layout, work, asked, extras)
+
+    def _what_else(
+        self,
+        layout: Layout,
+        terms: NDArray[np.uint64],
+        cues: Cues | None,
+        extras: dict[str, NDArray[np.float32]],
+    ) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None, NDArray[np.float32] | None]:
+        """Which terms are names, which actors are asked for, and what is to be added per slot."""
+        names = None
+        if cues is not None and cues.names and layout.anonymous:
+            names = np.array([term in cues.names for term in terms.tolist()], np.uint8)
+        extra: Any = sum(extras.values()) if extras else None
+        return names, self._asked(layout, terms), extra
 
     def explain(self, scored: Scored, part: int, row: int, score: float) -> dict[str, float]:
         """The parts of one row's score that have a weight; they add up to it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agentmem._native.scan import Conversation
+from agentmem._native.hybrid import Conversation
 from agentmem.index.calendar import date_part
 
 if TYPE_CHECKING:
@@ -69,7 +69,13 @@ class Layout:
         self.actors = self._number_actors(analyzer)
         self.conversation = Conversation(
             [
-                (part.segment.rows.vectors, part.segment.postings, slots)
+                (
+                    part.segment.rows.vectors,
+                    part.segment.postings,
+                    slots,
+                    part.segment.keys,
+                    None if part.segment.codes is None else part.segment.codes.parts,
+                )
                 for part, slots in zip(view.parts, self.slots, strict=True)
             ],
             self.starts,

@@ -124,6 +124,9 @@ def rank(
         assert vector is not None
         assert terms is not None
         assert counts is not None
+        floor = None if threshold is None else _at_least(threshold)
+        if whole is None and not explain:
+            return hybrid.best(view, vector, terms, counts, cues, at, masks, top_k, floor)
         scored = hybrid.score(view, vector, terms, counts, cues, at, whole)
         return _best_of(view, scored, hybrid, masks, top_k, threshold, explain)
     words: _Words | None = None

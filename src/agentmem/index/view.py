@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EMPTY", "LAYOUT_BYTES", "Merge", "Part", "View"]
 
-#: What ``layout.Layout`` holds of a live row, in arrays of 4 bytes: slot, run, start, three
-#: lengths, length part, actor; and in 8 bytes each the order and a column of times.
-LAYOUT_BYTES = 8 * 4 + 2 * 8
+#: What ``layout.Layout`` holds of a live row, in arrays of 4 bytes: slot, run, segment, row, start,
+#: three lengths, whether one is before and after, length part, actor; and in 8 bytes each the order
+#: and a column of times.
+LAYOUT_BYTES = 12 * 4 + 2 * 8
 #: Below this many rows two neighbouring segments are always worth joining: copying them costs
 #: less than what one more segment adds to a few searches.
 _SMALL = 256

@@ -1,0 +1,414 @@
+/* Scoring a conversation as a whole, and finding the best of it with less work. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "conversation.h"
+#include "rotate.h"
+#include "topk.h"
+
+/* Rounding of float32 sums and products over a few hundred dimensions (agentmem.index.codes). */
+#define ROUNDING 1e-5f
+
+enum {
+    BLOCK = 1024, /* coded rows whose products are held at a time */
+    MANY = 8,     /* a share of 1 / MANY candidates is no gain over scoring all exactly */
+};
+
+/* The work space, taken apart. */
+typedef struct {
+    float *dense, *best, *of_run, *mine, *total, *row;
+    uint8_t *exact, *run_exact; /* slots, runs: whose dense score, highest one, is not coded */
+    agm_words_found words;
+} room;
+
+static size_t floats_for(size_t bytes) { return (bytes + sizeof(float) - 1) / sizeof(float); }
+
+size_t agm_conversation_work(const agm_conversation *self) {
+    const size_t slots = (size_t)self->runs.slots, runs = (size_t)self->runs.runs;
+    return 11 * slots + 4 * runs + 2 + self->largest + floats_for(slots) + floats_for(runs) +
+           self->rows;
+}
+
+static room room_in(const agm_conversation *self, float *work) {
+    const size_t slots = (size_t)self->runs.slots, runs = (size_t)self->runs.runs;
+    room made;
+    made.dense = work;
+    made.words.own = made.dense + slots;
+    made.words.window = made.words.own + slots;
+    made.words.named = made.words.window + slots;
+    made.words.run = made.words.named + slots;
+    made.best = made.words.run + runs;
+    made.of_run = made.best + runs;
+    made.mine = made.of_run + slots + 1;
+    made.total = made.mine + slots + 1;
+    made.row = made.total + slots;
+    made.words.count = made.row + self->largest;
+    made.words.window_count = made.words.count + slots;
+    made.words.run_count = made.words.window_count + slots;
+    made.words.touched = (int32_t *)(made.words.run_count + runs);
+    made.words.window_touched = made.words.touched + slots;
+    made.words.run_touched = made.words.window_touched + slots;
+    made.exact = (uint8_t *)(made.words.run_touched + runs);
+    made.run_exact = made.exact + floats_for(slots) * sizeof(float);
+    return made;
+}
+
+/* Where agm_conversation_best puts the scores of rows that are not in the order of slots. */
+static float *rows_in(const agm_conversation *self, float *work) {
+    return work + (agm_conversation_work(self) - self->rows);
+}
+
+static float one_score(const agm_conversation *self, int32_t slot, const float *vector) {
+    const agm_segment *segment = &self->segments[self->segment_of[slot]];
+    const size_t at = (size_t)self->row_of[slot] * self->dim;
+    float score;
+    if (segment->half) {
+        self->kernels->scores_f16((const uint16_t *)segment->matrix + at, 1, self->dim, vector,
+                                  &score);
+    } else {
+        self->kernels->scores_f32((const float *)segment->matrix + at, 1, self->dim, vector,
+                                  &score);
+    }
+    return score;
+}
+
+static void exact_scores(const agm_conversation *self, const agm_segment *segment,
+                         const float *vector, float *out) {
+    if (segment->half) {
+        self->kernels->scores_f16(segment->matrix, segment->rows, self->dim, vector, out);
+    } else {
+        self->kernels->scores_f32(segment->matrix, segment->rows, self->dim, vector, out);
+    }
+}
+
+static void coded_scores(const agm_conversation *self, const agm_segment *segment,
+                         const int8_t *query, float scale, float *out) {
+    int32_t products[BLOCK];
+    for (size_t i = 0; i < segment->rows; i += BLOCK) {
+        const size_t n = segment->rows - i < BLOCK ? segment->rows - i : BLOCK;
+        self->kernels->scores_i8(segment->codes + i * self->dim, n, self->dim, query, products);
+        self->kernels->scale_products(products, segment->scales + i, scale, n, out + i);
+    }
+}
+
+static void scatter(const agm_segment *segment, const float *row, float *dense) {
+    for (size_t i = 0; i < segment->rows; i++) {
+        if (segment->slots[i] >= 0) dense[segment->slots[i]] = row[i];
+    }
+}
+
+static void score_dense(const agm_conversation *self, const float *vector, const room *in) {
+    for (size_t p = 0; p < self->n_segments; p++) {
+        const agm_segment *segment = &self->segments[p];
+        float *out = segment->first >= 0 ? in->dense + segment->first : in->row;
+        exact_scores(self, segment, vector, out);
+        if (segment->first < 0) scatter(segment, in->row, in->dense);
+    }
+}
+
+static float root(float x) {
+    /* Newton's method from above; libm would raise the glibc that a wheel needs. */
+    float at = x > 1.0f ? x : 1.0f;
+    for (int i = 0; i < 40; i++) at = 0.5f * (at + x / at);
+    return at * (1.0f + ROUNDING);
+}
+
+/* Dense scores by codes where a segment has them, else exact ones; the most by which one differs
+ * from the exact score, or -1: no memory. */
+static float score_coded(const agm_conversation *self, const float *vector, const room *in) {
+    float *turned = malloc(self->dim * (sizeof(float) + 1) + 1);
+    if (!turned) return -1.0f;
+    int8_t *codes = (int8_t *)(turned + self->dim);
+    float scale, bound = 0.0f;
+    memset(in->exact, 0, (size_t)self->runs.slots);
+    memset(in->run_exact, 0, (size_t)self->runs.runs);
+    memcpy(turned, vector, self->dim * sizeof(float));
+    agm_rotate(turned, 1, self->dim);
+    self->kernels->quantize(turned, 1, self->dim, codes, &scale);
+    float norm = 0.0f, missed = 0.0f;
+    for (size_t j = 0; j < self->dim; j++) {
+        const float rest = turned[j] - (float)codes[j] * scale;
+        norm += vector[j] * vector[j];
+        missed += rest * rest;
+    }
+    norm = root(norm);
+    missed = root(missed);
+    for (size_t p = 0; p < self->n_segments; p++) {
+        const agm_segment *segment = &self->segments[p];
+        float *out = segment->first >= 0 ? in->dense + segment->first : in->row;
+        if (segment->codes) {
+            const float error = segment->length * missed + segment->error * norm + ROUNDING;
+            if (error > bound) bound = error;
+            coded_scores(self, segment, codes, scale, out);
+        } else {
+            exact_scores(self, segment, vector, out);
+        }
+        if (segment->first < 0) scatter(segment, in->row, in->dense);
+    }
+    free(turned);
+    return bound;
+}
+
+static float highest(const float *values, int32_t start, int32_t end) {
+    float found = values[start];
+    for (int32_t s = start + 1; s < end; s++) found = values[s] > found ? values[s] : found;
+    return found;
+}
+
+static float beside_of(const agm_weights *weights) {
+    const float both = weights->dense + weights->keyword;
+    return both > 0.0f ? weights->neighbour / both : 0.0f;
+}
+
+static float said_in(const agm_conversation *self, const agm_question *question, const room *in,
+                     int32_t slot) {
+    const int32_t actor = self->actors[slot];
+    if (actor) return question->asked && question->asked[actor] ? 1.0f : 0.0f;
+    return question->names ? in->words.named[slot] : 0.0f;
+}
+
+/* in->total from in->dense and in->words. */
+static void add_up(const agm_conversation *self, const agm_question *question, const room *in) {
+    const agm_weights *weights = question->weights;
+    const agm_runs *runs = &self->runs;
+    for (int32_t r = 0; r < runs->runs; r++) {
+        const int32_t start = runs->starts[r], end = runs->starts[r + 1];
+        in->best[r] = highest(in->dense, start, end);
+        const float of_run =
+            weights->run_keyword * in->words.run[r] + weights->run_dense * in->best[r];
+        for (int32_t s = start; s < end; s++) in->of_run[s] = of_run;
+    }
+    const agm_parts parts = {
+        .dense = in->dense, .own = in->words.own, .window = in->words.window,
+        .length = self->length_part, .of_run = in->of_run,
+        .before = self->before, .after = self->after, .mine = in->mine,
+        .w_dense = weights->dense, .w_own = weights->keyword, .beside = beside_of(weights),
+        .w_window = weights->window, .w_length = weights->length,
+    };
+    self->kernels->totals(&parts, (size_t)runs->slots, in->total);
+    if (question->asked || question->names) {
+        for (int32_t s = 0; s < runs->slots; s++) {
+            in->total[s] += weights->actor * said_in(self, question, in, s);
+        }
+    }
+    if (question->extra) {
+        for (int32_t s = 0; s < runs->slots; s++) in->total[s] += question->extra[s];
+    }
+}
+
+static void find_words(const agm_conversation *self, const agm_question *question, room *in) {
+    memset(in->words.count, 0,
+           (2 * (size_t)self->runs.slots + (size_t)self->runs.runs) * sizeof(float));
+    agm_conversation_words(self->texts, self->n_segments, &self->runs, question->terms,
+                           question->counts, question->names, question->n_terms, question->whole,
+                           question->k1, question->b, &in->words);
+}
+
+/* The totals of a segment's rows: where they are, or gathered into out. */
+static const float *row_totals(const agm_segment *segment, const float *total, float *out) {
+    if (segment->first >= 0) return total + segment->first;
+    for (size_t i = 0; i < segment->rows; i++) {
+        out[i] = segment->slots[i] >= 0 ? total[segment->slots[i]] : 0.0f;
+    }
+    return out;
+}
+
+void agm_conversation_score(const agm_conversation *self, const agm_question *question,
+                            float *work, float *out) {
+    room in = room_in(self, work);
+    score_dense(self, question->vector, &in);
+    find_words(self, question, &in);
+    if (!question->names) memset(in.words.named, 0, (size_t)self->runs.slots * sizeof(float));
+    add_up(self, question, &in);
+    for (size_t p = 0; p < self->n_segments; p++) {
+        const agm_segment *segment = &self->segments[p];
+        const float *totals = row_totals(segment, in.total, out);
+        if (totals != out) memcpy(out, totals, segment->rows * sizeof(float));
+        out += segment->rows;
+    }
+}
+
+static int better(const void *left, const void *right) {
+    const agm_ranked *a = left, *b = right;
+    if (a->score != b->score) return a->score > b->score ? -1 : 1;
+    return (a->key > b->key) - (a->key < b->key);
+}
+
+/* -- the best of all scores */
+
+static int64_t best_of_all(const agm_conversation *self, const room *in, const uint8_t *const *masks,
+                           size_t k, int has_threshold, float threshold, float *rows,
+                           agm_ranked *found) {
+    const size_t most = k < self->largest ? k : self->largest;
+    const size_t segments = self->n_segments;
+    agm_heap heap = {malloc((most + 1) * (sizeof(uint64_t) + sizeof(int64_t) + sizeof(float))), 0, 0};
+    agm_ranked *all = segments > 1 ? malloc((segments * most + 1) * sizeof *all) : found;
+    if (!heap.entries || !all) {
+        free(heap.entries);
+        if (all != found) free(all);
+        return -1;
+    }
+    int64_t *places = (int64_t *)(heap.entries + most + 1);
+    float *scores = (float *)(places + most + 1);
+    size_t n = 0;
+    for (size_t p = 0; p < segments; p++) {
+        const agm_segment *segment = &self->segments[p];
+        const float *totals = row_totals(segment, in->total, rows);
+        heap.capacity = k < segment->rows ? k : segment->rows;
+        agm_heap_offer(&heap, self->kernels, totals, segment->rows, masks[p], 0, has_threshold,
+                       threshold);
+        const size_t size = heap.size;
+        agm_heap_drain(&heap, places, scores);
+        for (size_t i = 0; i < size; i++, n++) {
+            const int32_t row = (int32_t)places[i];
+            all[n] = (agm_ranked){scores[i], (int32_t)p, row, segment->keys[row]};
+        }
+    }
+    if (segments > 1) {
+        qsort(all, n, sizeof *all, better);
+        if (n > k) n = k;
+        memcpy(found, all, n * sizeof *all);
+        free(all);
+    }
+    free(heap.entries);
+    return (int64_t)n;
+}
+
+/* -- candidates by codes, scored exactly */
+
+static float exact_dense(const agm_conversation *self, const agm_question *question,
+                         const room *in, int32_t slot) {
+    if (!in->exact[slot]) {
+        in->dense[slot] = one_score(self, slot, question->vector);
+        in->exact[slot] = 1;
+    }
+    return in->dense[slot];
+}
+
+/* The highest exact dense score of a run: that of a text whose coded one is near the highest. */
+static void settle_run(const agm_conversation *self, const agm_question *question, const room *in,
+                       int32_t run, float bound) {
+    if (in->run_exact[run]) return;
+    const float near = in->best[run] - 2.0f * bound;
+    float found = -3.0e38f;
+    for (int32_t s = self->runs.starts[run]; s < self->runs.starts[run + 1]; s++) {
+        if (in->dense[s] < near) continue;
+        const float score = exact_dense(self, question, in, s);
+        if (score > found) found = score;
+    }
+    in->best[run] = found;
+    in->run_exact[run] = 1;
+}
+
+/* The same sum, in the same order, as add_up and the kernel of totals make. */
+static float exact_total(const agm_conversation *self, const agm_question *question,
+                         const room *in, int32_t slot, float bound) {
+    const agm_weights *w = question->weights;
+    const int32_t run = self->runs.run_of[slot];
+    settle_run(self, question, in, run, bound);
+    const float *own = in->words.own;
+    float previous = 0.0f, next = 0.0f;
+    if (self->before[slot] != 0.0f) {
+        previous = w->dense * exact_dense(self, question, in, slot - 1) + w->keyword * own[slot - 1];
+    }
+    if (self->after[slot] != 0.0f) {
+        next = w->dense * exact_dense(self, question, in, slot + 1) + w->keyword * own[slot + 1];
+    }
+    const float here = w->dense * exact_dense(self, question, in, slot) + w->keyword * own[slot];
+    const float of_run = w->run_keyword * in->words.run[run] + w->run_dense * in->best[run];
+    float sum = (here + beside_of(w) * (previous + next) + of_run) +
+                (w->window * in->words.window[slot] + w->length * self->length_part[slot]);
+    if (question->asked || question->names) sum += w->actor * said_in(self, question, in, slot);
+    if (question->extra) sum += question->extra[slot];
+    return sum + 0.0f; /* -0 becomes +0, as on the way through a heap */
+}
+
+/* The k-th best coded score; has_floor 0 where fewer rows are let through. */
+static int kth_total(const agm_conversation *self, const room *in, const uint8_t *const *masks,
+                     size_t k, float *rows, float *kth) {
+    agm_heap heap = {malloc(k * (sizeof(uint64_t) + sizeof(int64_t) + sizeof(float))), k, 0};
+    if (!heap.entries) return 0;
+    int64_t *places = (int64_t *)(heap.entries + k);
+    float *scores = (float *)(places + k);
+    uint32_t base = 0;
+    for (size_t p = 0; p < self->n_segments; p++) {
+        const agm_segment *segment = &self->segments[p];
+        const float *totals = row_totals(segment, in->total, rows + base);
+        agm_heap_offer(&heap, self->kernels, totals, segment->rows, masks[p], base, 0, 0.0f);
+        base += (uint32_t)segment->rows;
+    }
+    const int full = heap.size == k;
+    agm_heap_drain(&heap, places, scores);
+    if (full) *kth = scores[k - 1];
+    free(heap.entries);
+    return full;
+}
+
+/* As agm_conversation_best from coded scores; -2 where scoring everything costs no more. */
+static int64_t best_by_codes(const agm_conversation *self, const agm_question *question,
+                             const room *in, const uint8_t *const *masks, size_t k,
+                             int has_threshold, float threshold, float bound, float *rows,
+                             agm_ranked *found) {
+    const agm_weights *w = question->weights;
+    const float off =
+        bound * (w->dense * (1.0f + 2.0f * beside_of(w)) + w->run_dense) + ROUNDING;
+    float floor;
+    if (k == 0 || k > self->rows || !kth_total(self, in, masks, k, rows, &floor)) return -2;
+    floor -= 2.0f * off;
+    if (has_threshold && threshold - off > floor) floor = threshold - off;
+    const size_t most = self->rows / MANY + 1;
+    size_t room_for = 256, n = 0;
+    agm_ranked *all = malloc(room_for * sizeof *all);
+    if (!all) return -1;
+    const float *gathered = rows;
+    for (size_t p = 0; p < self->n_segments; p++) {
+        const agm_segment *segment = &self->segments[p];
+        const uint8_t *mask = masks[p];
+        const float *totals = segment->first >= 0 ? in->total + segment->first : gathered;
+        gathered += segment->rows;
+        for (size_t i = 0;; i++) {
+            i = self->kernels->next_above(totals, i, segment->rows, floor);
+            if (i == segment->rows) break;
+            if (segment->slots[i] < 0 || (mask && !mask[i])) continue;
+            if (n == room_for) {
+                agm_ranked *more = n < most ? realloc(all, 2 * n * sizeof *all) : NULL;
+                if (!more) {
+                    free(all);
+                    return n < most ? -1 : -2;
+                }
+                all = more;
+                room_for = 2 * n;
+            }
+            const float score = exact_total(self, question, in, segment->slots[i], bound);
+            if (has_threshold && !(score >= threshold)) continue;
+            all[n++] = (agm_ranked){score, (int32_t)p, (int32_t)i, segment->keys[i]};
+        }
+    }
+    qsort(all, n, sizeof *all, better);
+    if (n > k) n = k;
+    memcpy(found, all, n * sizeof *all);
+    free(all);
+    return (int64_t)n;
+}
+
+int64_t agm_conversation_best(const agm_conversation *self, const agm_question *question,
+                              const uint8_t *const *masks, size_t k, int has_threshold,
+                              float threshold, float *work, agm_ranked *found) {
+    room in = room_in(self, work);
+    float *rows = rows_in(self, work);
+    int coded = 0;
+    for (size_t p = 0; p < self->n_segments; p++) coded |= self->segments[p].codes != NULL;
+    float bound = -1.0f;
+    if (coded) bound = score_coded(self, question->vector, &in);
+    if (bound < 0.0f) score_dense(self, question->vector, &in);
+    find_words(self, question, &in);
+    add_up(self, question, &in);
+    if (bound >= 0.0f) {
+        const int64_t n = best_by_codes(self, question, &in, masks, k, has_threshold, threshold,
+                                        bound, rows, found);
+        if (n != -2) return n;
+        score_dense(self, question->vector, &in);
+        add_up(self, question, &in);
+    }
+    return best_of_all(self, &in, masks, k, has_threshold, threshold, rows, found);
+}
