@@ -95,7 +95,7 @@ typedef struct {
     const agm_weights *weights;
     const agm_whole *whole; /* or NULL */
     float k1, b;
-} agm_question;
+} agm_query;
 
 typedef struct {
     float score;
@@ -109,14 +109,14 @@ typedef struct {
 size_t agm_conversation_work(const agm_conversation *self);
 
 /* The score of every row, segment after segment; 0 where it is not live. */
-void agm_conversation_score(const agm_conversation *self, const agm_question *question,
+void agm_conversation_score(const agm_conversation *self, const agm_query *question,
                             float *work, float *out);
 
 /* The best k rows of those that masks (of each segment, or NULL) let through and, if has_threshold,
  * whose score is not less; best first.  The same rows and scores as by agm_conversation_score, to the
  * bit: where segments have codes, these say which rows can be among the best, and those are scored
  * exactly.  found has room for k.  How many there are, or -1: no memory. */
-int64_t agm_conversation_best(const agm_conversation *self, const agm_question *question,
+int64_t agm_conversation_best(const agm_conversation *self, const agm_query *question,
                               const uint8_t *const *masks, size_t k, int has_threshold,
                               float threshold, float *work, agm_ranked *found);
 

@@ -13,7 +13,7 @@ from agentmem._native.scan import Postings
 
 from kernels cimport (
     agm_conversation, agm_conversation_best, agm_conversation_score, agm_conversation_work,
-    agm_dispatch, agm_postings, agm_question, agm_ranked, agm_segment, agm_text, agm_weights,
+    agm_dispatch, agm_postings, agm_query, agm_ranked, agm_segment, agm_text, agm_weights,
     agm_whole,
 )
 
@@ -30,7 +30,7 @@ cdef Py_ssize_t _SMALL = 32768
 cdef class _Question:
     """A query, checked, and its memory held."""
 
-    cdef agm_question at
+    cdef agm_query at
     cdef agm_whole whole
     cdef tuple held
 

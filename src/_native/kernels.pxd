@@ -129,7 +129,7 @@ cdef extern from "conversation.h" nogil:
         const int32_t *segment_of
         const int32_t *row_of
 
-    ctypedef struct agm_question:
+    ctypedef struct agm_query:
         const float *vector
         const uint64_t *terms
         const uint16_t *counts
@@ -149,9 +149,9 @@ cdef extern from "conversation.h" nogil:
         int64_t key
 
     size_t agm_conversation_work(const agm_conversation *self)
-    void agm_conversation_score(const agm_conversation *self, const agm_question *question,
+    void agm_conversation_score(const agm_conversation *self, const agm_query *question,
                                 float *work, float *out)
-    int64_t agm_conversation_best(const agm_conversation *self, const agm_question *question,
+    int64_t agm_conversation_best(const agm_conversation *self, const agm_query *question,
                                   const uint8_t **masks, size_t k, bint has_threshold,
                                   float threshold, float *work, agm_ranked *found)
 

@@ -160,7 +160,7 @@ static float beside_of(const agm_weights *weights) {
     return both > 0.0f ? weights->neighbour / both : 0.0f;
 }
 
-static float said_in(const agm_conversation *self, const agm_question *question, const room *in,
+static float said_in(const agm_conversation *self, const agm_query *question, const room *in,
                      int32_t slot) {
     const int32_t actor = self->actors[slot];
     if (actor) return question->asked && question->asked[actor] ? 1.0f : 0.0f;
@@ -168,7 +168,7 @@ static float said_in(const agm_conversation *self, const agm_question *question,
 }
 
 /* in->total from in->dense and in->words. */
-static void add_up(const agm_conversation *self, const agm_question *question, const room *in) {
+static void add_up(const agm_conversation *self, const agm_query *question, const room *in) {
     const agm_weights *weights = question->weights;
     const agm_runs *runs = &self->runs;
     for (int32_t r = 0; r < runs->runs; r++) {
@@ -196,7 +196,7 @@ static void add_up(const agm_conversation *self, const agm_question *question, c
     }
 }
 
-static void find_words(const agm_conversation *self, const agm_question *question, room *in) {
+static void find_words(const agm_conversation *self, const agm_query *question, room *in) {
     memset(in->words.count, 0,
            (2 * (size_t)self->runs.slots + (size_t)self->runs.runs) * sizeof(float));
     agm_conversation_words(self->texts, self->n_segments, &self->runs, question->terms,
@@ -213,7 +213,7 @@ static const float *row_totals(const agm_segment *segment, const float *total, f
     return out;
 }
 
-void agm_conversation_score(const agm_conversation *self, const agm_question *question,
+void agm_conversation_score(const agm_conversation *self, const agm_query *question,
                             float *work, float *out) {
     room in = room_in(self, work);
     score_dense(self, question->vector, &in);
@@ -276,7 +276,7 @@ static int64_t best_of_all(const agm_conversation *self, const room *in, const u
 
 /* -- candidates by codes, scored exactly */
 
-static float exact_dense(const agm_conversation *self, const agm_question *question,
+static float exact_dense(const agm_conversation *self, const agm_query *question,
                          const room *in, int32_t slot) {
     if (!in->exact[slot]) {
         in->dense[slot] = one_score(self, slot, question->vector);
@@ -286,7 +286,7 @@ static float exact_dense(const agm_conversation *self, const agm_question *quest
 }
 
 /* The highest exact dense score of a run: that of a text whose coded one is near the highest. */
-static void settle_run(const agm_conversation *self, const agm_question *question, const room *in,
+static void settle_run(const agm_conversation *self, const agm_query *question, const room *in,
                        int32_t run, float bound) {
     if (in->run_exact[run]) return;
     const float near = in->best[run] - 2.0f * bound;
@@ -301,7 +301,7 @@ static void settle_run(const agm_conversation *self, const agm_question *questio
 }
 
 /* The same sum, in the same order, as add_up and the kernel of totals make. */
-static float exact_total(const agm_conversation *self, const agm_question *question,
+static float exact_total(const agm_conversation *self, const agm_query *question,
                          const room *in, int32_t slot, float bound) {
     const agm_weights *w = question->weights;
     const int32_t run = self->runs.run_of[slot];
@@ -345,7 +345,7 @@ static int kth_total(const agm_conversation *self, const room *in, const uint8_t
 }
 
 /* As agm_conversation_best from coded scores; -2 where scoring everything costs no more. */
-static int64_t best_by_codes(const agm_conversation *self, const agm_question *question,
+static int64_t best_by_codes(const agm_conversation *self, const agm_query *question,
                              const room *in, const uint8_t *const *masks, size_t k,
                              int has_threshold, float threshold, float bound, float *rows,
                              agm_ranked *found) {
@@ -391,7 +391,7 @@ static int64_t best_by_codes(const agm_conversation *self, const agm_question *q
     return (int64_t)n;
 }
 
-int64_t agm_conversation_best(const agm_conversation *self, const agm_question *question,
+int64_t agm_conversation_best(const agm_conversation *self, const agm_query *question,
                               const uint8_t *const *masks, size_t k, int has_threshold,
                               float threshold, float *work, agm_ranked *found) {
     room in = room_in(self, work);

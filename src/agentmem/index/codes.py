@@ -1,7 +1,8 @@
 """Dense search of a large segment: 8-bit codes name the candidates, exact scores decide.
 
 All vectors are turned by one rotation first, which leaves their products and makes codes finer
-(``_native.vectors.rotate``).  A row ``x`` is then coded as ``s c`` with ``x = s c + e``, a query as ``q = r d + f``.  Then
+(``_native.vectors.rotate``).  A row ``x`` is then coded as ``s c`` with ``x = s c + e``, a query
+as ``q = r d + f``, and
 
     x . q  =  s r (c . d)  +  s c . f  +  e . q
 
