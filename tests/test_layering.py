@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "agentmem"
 #: From the bottom up.  Modules of one floor never import one another, except on floor 0 and
 #: where ``ALLOWED`` says so.
 FLOORS = (
-    {"config", "disk", "errors", "ids", "inputs", "ports", "times", "types"},
+    {"config", "disk", "errors", "ids", "inputs", "ports", "times", "tokenizer", "types"},
     {"_native"},
     {"embed", "index", "models", "store", "telemetry", "vector"},
     {"search", "write"},

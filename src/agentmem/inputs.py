@@ -312,12 +312,12 @@ def check_vectors(
     try:
         array = np.asarray(value)
     except ValueError:
-        raise VectorError(f"{what} are ragged: every row needs {dim} numbers") from None
+        raise VectorError(f"{what} must not be ragged: every row needs {dim} numbers") from None
     if array.dtype.kind not in "fiu":
         raise VectorError(f"{what} must be numbers, not {array.dtype} {shorten(value)}")
     if array.shape != (n, dim):
         raise VectorError(
-            f"{what} have shape {array.shape}, expected ({n}, {dim}): the store's embedder has"
+            f"{what} must have shape ({n}, {dim}), not {array.shape}: the store's embedder has"
             f" {dim} dimensions; give one row of {dim} numbers per text"
         )
     if array.dtype.itemsize <= 4:  # wider numbers may not fit float32 before they are scaled
@@ -335,14 +335,23 @@ def _normalize_wide(array: NDArray[Any], what: str) -> NDArray[np.float32]:
     finite = np.isfinite(wide)
     if not finite.all():
         row, column = (int(i) for i in np.argwhere(~finite)[0])
-        raise VectorError(f"{what} row {row} has {float(wide[row, column])} at column {column}")
+        raise VectorError(
+            f"{_row(what, row, len(wide))} must be finite, and has {float(wide[row, column])} at"
+            f" column {column}"
+        )
     peak = np.abs(wide).max(axis=1, keepdims=True)
     if not peak.all():
         row = int(np.argmin(peak))
-        raise VectorError(f"{what} row {row} is a zero vector, which has no direction")
+        raise VectorError(
+            f"{_row(what, row, len(wide))} must not be a zero vector, which has no direction"
+        )
     wide /= peak
     wide /= np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
     return wide.astype(np.float32)
+
+
+def _row(what: str, row: int, rows: int) -> str:
+    return f"{what} row {row}" if rows > 1 else what
 
 
 def check_vector(

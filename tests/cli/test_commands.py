@@ -79,6 +79,14 @@ def test_text_comes_from_standard_input(run, run_json) -> None:
     assert [item["memory"] for item in listed] == ["likes tea", "likes coffee"]
 
 
+@pytest.mark.parametrize(
+    ("given", "stored"), [("3", 3), ("-1", -1), ("07", "07"), ("+1", "+1"), ("high", "high")]
+)
+def test_a_level_is_an_integer_or_a_label(run_json, given, stored) -> None:
+    added = run_json("add", "likes tea", "--user", "a", f"--level={given}")["results"][0]
+    assert run_json("get", added["id"])[0]["level"] == stored
+
+
 def test_every_field_can_be_given(run_json) -> None:
     fields = {
         "--user": "u", "--agent": "a", "--run": "r", "--org": "o", "--actor": "Ana",

@@ -39,6 +39,13 @@ def test_standard_input_is_a_file_too(run, run_json) -> None:
     assert (report["read"], report["added"], report["known"]) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("text", ["", " \n\n", "[]", "{}\n"])
+@pytest.mark.parametrize("options", [(), ("--dry-run",), ("--json",)])
+def test_a_file_without_memories_is_said_to_have_none(run, write, text, options) -> None:
+    result = run("import", write(text), "--user", "alice", *options, code=6)
+    assert result.stdout == ""
+
+
 def test_what_the_file_says_goes_before_the_options(run, run_json, write) -> None:
     path = write(jsonl({"text": "hers", "user": "ann"}, {"text": "his"}))
     run("import", path, "--user", "bob", "--agent", "helper")

@@ -105,6 +105,31 @@ def test_ctrl_c_ends_a_command(program, process, tmp_path) -> None:
     assert process("count", "--user", "a").stdout == "1\n"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("module", ["click", "agentmem.cli.commands.read", "apsw"])
+def test_ctrl_c_while_modules_load_ends_without_a_traceback(environment, module) -> None:
+    code = (
+        "import signal, sys\n"
+        "class Finger:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}: signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finger())\n"
+        "from agentmem.cli import main\n"
+        "sys.argv = ['agentmem', 'list', '--user', 'a']\n"
+        "main()"
+    )
+    environment.mkdir()
+    (environment / "agentmem.db").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        preexec_fn=heed_interrupts,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
 def heed_interrupts() -> None:
     """A shell starts background jobs with Ctrl-C ignored, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

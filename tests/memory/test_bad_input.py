@@ -96,7 +96,7 @@ BAD_ADDS: dict[str, tuple[Callable[[Memory], object], type[Exception], str]] = {
     "vectors for fewer texts": (
         lambda m: m.add_batch(["a", "b"], user_id="u", vectors=np.ones((1, DIM))),
         VectorError,
-        r"\(1, 256\).*\(2, 256\)",
+        r"\(2, 256\).*\(1, 256\)",
     ),
     "NaN": (lambda m: m.add("text", user_id="u", vector=vec(math.nan)), VectorError, "nan.*7"),
     "infinity": (lambda m: m.add("text", user_id="u", vector=vec(-math.inf)), VectorError, "inf"),
@@ -189,6 +189,35 @@ def test_adding(full: Memory, case: str) -> None:
     call, error, words = BAD_ADDS[case]
     with pytest.raises(error, match=f"(?s){words}"):
         call(full)
+
+
+@pytest.mark.parametrize(
+    ("call", "begins"),
+    [
+        (lambda m: m.add(" "), "messages is empty"),
+        (lambda m: m.add({"role": "user", "content": 3}), "messages content must be a string"),
+        (lambda m: m.add({"role": " ", "content": "x"}), "role is empty"),
+        (lambda m: m.add(["x", {"content": ""}]), "messages[1] content is empty"),
+        (lambda m: m.add(["x", {"content": "y", "role": ""}]), "messages[1]: role is empty"),
+        (lambda m: m.add("x", vector=[1.0]), "vector must have shape (1, 256), not (1,)"),
+        (lambda m: m.add("x", vector=vec(math.nan)), "vector must be finite, and has nan"),
+        (lambda m: m.add("x", vector=np.zeros(DIM)), "vector must not be a zero vector"),
+        (lambda m: m.add(["x", "y"], vector=[1.0]), "vector must have shape (2, 256), not (1,)"),
+        (lambda m: m.add_batch(["x", "y"], vectors=[1.0]), "vectors must have shape (2, 256)"),
+        (lambda m: m.add_batch([" "]), "items[0] is empty"),
+        (lambda m: m.add_batch([{"content": "x", "vector": [1.0]}]), "items[0]: vector must"),
+        (lambda m: m.update(MISSING, " "), "text is empty"),
+        (lambda m: m.update(MISSING, importance=7), "importance must be"),
+        (lambda m: m.update_batch([{"id": MISSING, "text": " "}]), "items[0]: text is empty"),
+    ],
+)
+def test_an_error_names_what_the_caller_gave(
+    tmp_path: Path, call: Callable[[Memory], object], begins: str
+) -> None:
+    with Memory(tmp_path / "m", embedder="static", user_id="u") as memory:
+        with pytest.raises(InvalidInputError) as caught:
+            call(memory)
+        assert str(caught.value).startswith(begins)
 
 
 BAD_CALLS: dict[str, tuple[Callable[[Memory], object], type[Exception], str]] = {

@@ -13,6 +13,12 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    from agentmem.cli.app import run
+    try:
+        from agentmem.cli.app import run
 
-    run()
+        run()
+    except KeyboardInterrupt:  # while modules were loading, or after the command
+        import sys
+
+        sys.stderr.write("error: interrupted\n")
+        sys.exit(130)

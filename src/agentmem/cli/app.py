@@ -109,8 +109,6 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         cli.main(prog_name="agentmem")
-    except KeyboardInterrupt:
-        _leave(INTERRUPTED)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         _leave(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, TypedDict, TypeVar
 import click
 
 from agentmem.cli.exits import PROBLEMS, Failure
+from agentmem.inputs import shorten
 from agentmem.types import SCOPE_FIELDS
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "embedder_option",
     "filter_option",
     "json_option",
+    "level_option",
     "metadata_option",
     "require_some_scope",
     "scope_options",
@@ -173,6 +176,18 @@ def confirm(question: str, yes: bool) -> None:
         raise Failure("nothing was changed", PROBLEMS)
 
 
+class _TwiceError(Exception):
+    pass
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _TwiceError(repr(next(key for key in keys if keys.count(key) > 1)))
+    return made
+
+
 class _JSONObject(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     name = "JSON"
 
@@ -182,9 +197,11 @@ class _JSONObject(click.ParamType):  # type: ignore[type-arg]  # generic since c
         if isinstance(value, dict):
             return value
         try:
-            parsed = json.loads(value)
+            parsed = json.loads(value, object_pairs_hook=_without_duplicates)
         except json.JSONDecodeError as error:
             self.fail(f"{value!r} is not JSON: {error.msg}, column {error.colno}", param, ctx)
+        except _TwiceError as error:
+            self.fail(f"{value!r} has the key {error} twice", param, ctx)
         if not isinstance(parsed, dict):
             self.fail(f"{value!r} is not a JSON object", param, ctx)
         return parsed
@@ -201,16 +218,49 @@ filter_option = click.option(
 def _pairs(
     ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, Any] | None:
+    """
+    Raises:
+        click.BadParameter: no pair, no object, or a key for the second time: one of its values
+            would be lost.
+    """
     merged: dict[str, Any] = {}
     for value in values:
         if value.lstrip().startswith("{"):
-            merged.update(_JSONObject().convert(value, parameter, ctx))
-            continue
-        name, equals, text = value.partition("=")
-        if not equals or not name.strip():
-            raise click.BadParameter(f"{value!r} is neither KEY=VALUE nor a JSON object")
-        merged[name.strip()] = text
+            found = _JSONObject().convert(value, parameter, ctx)
+        else:
+            name, equals, text = value.partition("=")
+            if not equals or not name.strip():
+                raise click.BadParameter(f"{value!r} is neither KEY=VALUE nor a JSON object")
+            found = {name.strip(): text}
+        for name in found:
+            if name in merged:
+                raise click.BadParameter(
+                    f"{name!r} is given twice; for a list write JSON:"
+                    f""" '{{"{name}": ["one", "two"]}}'"""
+                )
+        merged.update(found)
     return merged if values else None
+
+
+class _Level(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """An integer as JSON writes it is one; anything else is a label."""
+
+    name = "LEVEL"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | int:
+        text = str(value).strip()
+        if not re.fullmatch("-?(0|[1-9][0-9]*)", text):
+            return text
+        if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
+            self.fail(f"{shorten(text)} is an integer beyond 64 bits", param, ctx)
+        return int(text)
+
+
+level_option = click.option(
+    "--level", type=_Level(), metavar="LEVEL", help="A level of your own: an integer or a label."
+)
 
 
 metadata_option = click.option(

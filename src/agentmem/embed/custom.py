@@ -21,7 +21,7 @@ class CallableEmbedder:
     It may also have ``embed_queries``, ``model_id`` (a string that changes whenever its vectors
     do; else one is made of ``name``, or its class, and ``dim``), ``warm_up`` and ``close``.  It
     is called from several threads at once; what it raises comes through as it is.  Vectors are
-    normalised here; a row of zeros stays zeros, and resembles nothing.
+    normalised here.
     """
 
     def __init__(self, user: Any) -> None:
@@ -64,7 +64,8 @@ class CallableEmbedder:
         """``(n, dim)`` float32, L2-normalised.
 
         Raises:
-            VectorError: the object returned something else than finite ``(n, dim)`` floats.
+            VectorError: the object returned something else than finite ``(n, dim)`` floats, or
+                a row of zeros.
             ClosedError: after ``close``.
         """
         return self._call(self._user.embed, "embed", texts)
@@ -103,11 +104,17 @@ class CallableEmbedder:
         if not wanted:
             return np.empty((0, self._dim), np.float32)
         out = self._floats(method(wanted), called, len(wanted))
-        if not np.isfinite(vectors.normalize(out)).all():
-            bad = np.flatnonzero(~np.isfinite(out).all(axis=1))[0]
+        norms = vectors.normalize(out)
+        usable = np.isfinite(norms) & (norms > 0)
+        if not usable.all():
+            bad = int(np.argmin(usable))
+            what = (
+                "a vector of zeros, which has no direction and can be like nothing,"
+                if norms[bad] == 0
+                else "NaN or infinity (or a vector too long for float32)"
+            )
             raise VectorError(
-                f"{self._who}.{called} returned NaN or infinity (or a vector too long for "
-                f"float32) for texts[{bad}]: {wanted[bad][:40]!r}"
+                f"{self._who}.{called} returned {what} for texts[{bad}]: {wanted[bad][:40]!r}"
             )
         return out
 

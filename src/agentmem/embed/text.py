@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agentmem.errors import InvalidInputError, ModelCorruptError
+from agentmem.errors import InvalidInputError
+from agentmem.tokenizer import open_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,10 +49,7 @@ class Reader:
         Raises:
             ModelCorruptError: the file cannot be read.
         """
-        tokenizer = _open(path)
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length)
-        self._tokenizer = tokenizer
+        tokenizer = self._tokenizer = open_tokenizer(path, max_length=max_length)
         self._special = special
         self._max_length = max_length
         self._clip_at = max_length * CHARS_PER_TOKEN if _splits_at_spaces(tokenizer) else 0
@@ -103,29 +101,13 @@ def token_counter(path: Path) -> Callable[[Sequence[str]], list[int]]:
     Raises:
         ModelCorruptError: the file cannot be read.
     """
-    tokenizer = _open(path)
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    tokenizer = open_tokenizer(path)
 
     def count(texts: Sequence[str]) -> list[int]:
         found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [len(encoded) for encoded in found]
 
     return count
-
-
-def _open(path: Path) -> Any:
-    from tokenizers import Tokenizer
-
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as e:  # the library raises Exception itself, and no kind of it
-        if type(e) is not Exception:
-            raise
-        raise ModelCorruptError(
-            f"{path} is not a readable tokenizer ({e}); agentmem models verify says which "
-            "model is damaged, agentmem models pull --force fetches it again"
-        ) from e
 
 
 def _unreadable(texts: list[str], cause: Exception) -> InvalidInputError:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from agentmem.search.reading import Reader
     from agentmem.search.searcher import Searcher
     from agentmem.vector.projection import LanceProjection
+    from agentmem.write.drafts import Names
     from agentmem.write.jobs import AddJob, DeleteJob, Job, UpdateJob
     from agentmem.write.queue import WriteQueue
     from agentmem.write.writer import Writer
@@ -203,10 +204,11 @@ class Engine:
         *,
         scope: Scope,
         dedupe: bool = False,
+        names: Names | None = None,
     ) -> AddJob:
         """What ``write`` is to do; the arguments are checked here."""
         self.check_usable()
-        from agentmem.write.drafts import read_items
+        from agentmem.write.drafts import OF_BATCH, read_items
         from agentmem.write.jobs import AddJob
 
         drafts = read_items(
@@ -216,15 +218,21 @@ class Engine:
             scope=scope,
             limits=self.config.limits,
             dim=self._model.dim,
+            names=names or OF_BATCH,
         )
         return AddJob(drafts, dedupe=dedupe)
 
-    def updating(self, items: Iterable[object], *, actor_id: str | None) -> UpdateJob:
+    def updating(
+        self, items: Iterable[object], *, actor_id: str | None, names: Names | None = None
+    ) -> UpdateJob:
         self.check_usable()
         from agentmem.write.changes import read_edits
+        from agentmem.write.drafts import OF_BATCH
         from agentmem.write.jobs import UpdateJob
 
-        edits = read_edits(items, limits=self.config.limits, dim=self._model.dim)
+        edits = read_edits(
+            items, limits=self.config.limits, dim=self._model.dim, names=names or OF_BATCH
+        )
         return UpdateJob(edits, actor_id)
 
     def deleting(self, ids: Sequence[str], *, actor_id: str | None) -> DeleteJob:

@@ -12,6 +12,8 @@ from agentmem.memory.face import Face
 if TYPE_CHECKING:
     from agentmem.ports import Progress
     from agentmem.times import TimeLike
+    from agentmem.types import Scope
+    from agentmem.write.drafts import Names
     from agentmem.write.jobs import Job
 
 __all__ = ["Writing"]
@@ -69,18 +71,20 @@ class Writing(Face):
             UnsupportedError: ``infer=True``.
             StoreTimeoutError, StoreFullError, StorePathError: nothing was stored.
         """
-        from agentmem.write.drafts import items_of_messages
+        from agentmem.write.drafts import Names, items_of_messages
 
         items = items_of_messages(messages)
         if vector is not None and len(items) == 1:
-            items[0]["vector"], vector = vector, None
-        return Writing.add_batch(
-            self,
+            item = items[0]
+            own = {"content": item} if isinstance(item, str) else item
+            items, vector = [own | {"vector": vector}], None
+        return self._add(
             items,
-            user_id=user_id,
-            agent_id=agent_id,
-            run_id=run_id,
-            org_id=org_id,
+            Names.of_messages(messages),
+            vectors=vector,
+            scope=self._resolve(user_id, agent_id, run_id, org_id),
+            infer=infer,
+            dedupe=False,
             actor_id=actor_id,
             metadata=metadata,
             memory_type=memory_type,
@@ -89,8 +93,6 @@ class Writing(Face):
             timestamp=timestamp,
             expiration_date=expiration_date,
             idempotency_key=idempotency_key,
-            infer=infer,
-            vectors=vector,
         )
 
     def add_batch(
@@ -122,7 +124,8 @@ class Writing(Face):
             idempotency_key: of the whole batch; item i that has none of its own gets
                 ``"{key}#{i}"``.
             vectors: ``(n, dim)`` numbers to use instead of the embedder's.
-            dedupe: do not store a text that its exact scope already has.
+            dedupe: do not store a text that its exact scope already has; it is answered with
+                ``"NONE"`` and the id of the memory that has it, which stays as it is.
 
         Returns:
             ``{"results": [...]}`` as ``add``, n of them in input order.
@@ -130,28 +133,44 @@ class Writing(Face):
         Raises:
             As ``add``; ConflictError: an ``id`` that another memory has.
         """
+        return self._add(
+            items,
+            None,
+            vectors=vectors,
+            scope=self._resolve(user_id, agent_id, run_id, org_id),
+            infer=infer,
+            dedupe=check_flag(dedupe, "dedupe"),
+            actor_id=actor_id,
+            metadata=metadata,
+            memory_type=memory_type,
+            level=level,
+            importance=importance,
+            timestamp=timestamp,
+            expiration_date=expiration_date,
+            idempotency_key=idempotency_key,
+        )
+
+    def _add(
+        self,
+        items: Iterable[Any],
+        names: Names | None,
+        *,
+        vectors: Any,
+        scope: Scope,
+        infer: bool | None,
+        dedupe: bool,
+        **fields: Any,
+    ) -> dict[str, list[dict[str, Any]]]:
+        """``add`` and ``add_batch``; errors call what was given by ``names``."""
         if infer is not None and check_flag(infer, "infer"):
             raise UnsupportedError(
                 "infer=True needs a language model, and none can be configured in this version;"
                 " pass infer=False (or leave it out) to store the texts verbatim"
             )
-        job = self._engine.adding(
-            items,
-            {
-                "actor_id": actor_id,
-                "metadata": metadata,
-                "memory_type": memory_type,
-                "level": level,
-                "importance": importance,
-                "timestamp": timestamp,
-                "expiration_date": expiration_date,
-                "idempotency_key": idempotency_key,
-            },
-            vectors,
-            scope=self._resolve(user_id, agent_id, run_id, org_id),
-            dedupe=check_flag(dedupe, "dedupe"),
+        engine = self._engine
+        return self._write(
+            engine.adding(items, fields, vectors, scope=scope, dedupe=dedupe, names=names)
         )
-        return self._write(job)
 
     def add_arrow(
         self,
@@ -254,7 +273,10 @@ class Writing(Face):
             "expiration_date": expiration_date,
             "vector": vector,
         }
-        return Writing.update_batch(self, [item], actor_id=actor_id)
+        from agentmem.write.drafts import OF_ONE
+
+        actor = check_label(actor_id, self._limits, "actor_id")
+        return self._write(self._engine.updating([item], actor_id=actor, names=OF_ONE))
 
     def update_batch(
         self, items: Iterable[Mapping[str, Any]], *, actor_id: str | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agentmem.errors import ModelCorruptError
+from agentmem.tokenizer import open_tokenizer
 
 __all__ = ["encode", "session"]
 
@@ -41,14 +42,5 @@ def encode(tokenizer: Path, texts: Sequence[str], max_length: int) -> list[list[
     Raises:
         ModelCorruptError: the tokenizer file cannot be read.
     """
-    from tokenizers import Tokenizer
-
-    try:
-        tok = Tokenizer.from_file(str(tokenizer))
-    except Exception as e:  # the library raises Exception itself, and no kind of it
-        if type(e) is not Exception:
-            raise
-        raise ModelCorruptError(f"{tokenizer} is not a tokenizer: {e}") from e
-    tok.no_padding()
-    tok.enable_truncation(max_length)
-    return [e.ids for e in tok.encode_batch(list(texts))]
+    opened = open_tokenizer(tokenizer, max_length=max_length)
+    return [encoded.ids for encoded in opened.encode_batch(list(texts))]

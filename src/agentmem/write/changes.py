@@ -11,7 +11,7 @@ from agentmem._native.vectors import normalize
 from agentmem.errors import InvalidInputError
 from agentmem.ids import id_from_str
 from agentmem.inputs import check_text, check_vector, shorten
-from agentmem.write.drafts import bounded
+from agentmem.write.drafts import OF_BATCH, Names, bounded
 from agentmem.write.fields import FIELD_NAMES, Fields
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ class _Values:
     """Receives checked values by attribute, as ``Fields.put`` gives them."""
 
 
-def read_edits(items: Iterable[object], *, limits: Limits, dim: int) -> list[Edit]:
+def read_edits(
+    items: Iterable[object], *, limits: Limits, dim: int, names: Names = OF_BATCH
+) -> list[Edit]:
     """Check everything about a batch of updates.
 
     Raises:
@@ -79,7 +81,7 @@ def read_edits(items: Iterable[object], *, limits: Limits, dim: int) -> list[Edi
                     raise InvalidInputError(f"id {edit.public_id} is in the batch twice")
                 seen.add(edit.id)
         except InvalidInputError as error:
-            error.args = (f"items[{i}]: {error}",)
+            names.locate(error, i)
             raise
         edits.append(edit)
     return edits

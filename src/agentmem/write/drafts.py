@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentmem._native.hashing import hash_texts
 from agentmem._native.vectors import normalize
@@ -29,13 +29,44 @@ if TYPE_CHECKING:
 
     from agentmem.config import Limits
 
-__all__ = ["ITEM_KEYS", "Drafts", "bounded", "items_of_messages", "join_drafts", "read_items"]
+__all__ = [
+    "ITEM_KEYS",
+    "OF_BATCH",
+    "OF_ONE",
+    "Drafts",
+    "Names",
+    "bounded",
+    "items_of_messages",
+    "join_drafts",
+    "read_items",
+]
 
 #: Every key an item of ``add_batch`` may have.
 ITEM_KEYS = ("content", "id", *SCOPE_FIELDS, *FIELD_NAMES, "vector")
 _ITEM_KEYS = frozenset(ITEM_KEYS)
 _MESSAGE_KEYS = frozenset(("role", "content", "name"))
 _NO_SCOPE = (None, None, None, None)
+
+
+class Names(NamedTuple):
+    """How errors name what the caller gave."""
+
+    item: str = "items[{}]"  # with its number, if there can be several
+    vectors: str = "vectors"
+
+    @classmethod
+    def of_messages(cls, messages: object) -> Names:
+        return cls("messages" if isinstance(messages, str | Mapping) else "messages[{}]", "vector")
+
+    def locate(self, error: InvalidInputError, i: int) -> None:
+        """Say in the error that it is about item ``i``."""
+        if "{}" in self.item:
+            error.args = (f"{self.item.format(i)}: {error}",)
+
+
+OF_BATCH = Names()
+#: Of ``update``, which takes one: its arguments name themselves.
+OF_ONE = Names("the update", "vector")
 
 
 @dataclass(slots=True)
@@ -62,7 +93,7 @@ def join_drafts(parts: Sequence[Drafts]) -> Drafts:
     )
 
 
-def items_of_messages(messages: object) -> list[dict[str, Any]]:
+def items_of_messages(messages: object) -> list[str | dict[str, Any]]:
     """The items of ``add``'s first argument: a string, a message, or a list of either.
 
     Raises:
@@ -80,9 +111,9 @@ def items_of_messages(messages: object) -> list[dict[str, Any]]:
     return [_item_of_message(message, i) for i, message in enumerate(messages)]
 
 
-def _item_of_message(message: object, i: int) -> dict[str, Any]:
+def _item_of_message(message: object, i: int) -> str | dict[str, Any]:
     if isinstance(message, str):
-        return {"content": message}
+        return message
     if not isinstance(message, Mapping):
         raise InvalidInputError(
             f"messages[{i}] must be a string or a dictionary, not {shorten(message)}"
@@ -109,6 +140,7 @@ def read_items(
     scope: Scope,
     limits: Limits,
     dim: int,
+    names: Names = OF_BATCH,
 ) -> Drafts:
     """Check everything about a batch before anything is computed or written.
 
@@ -128,14 +160,14 @@ def read_items(
         )
     rows = bounded(items, limits)
     reader = _Reader(defaults, scope, limits, dim)
-    texts = [reader.text(item, f"items[{i}]") for i, item in enumerate(rows)]
+    texts = [reader.text(item, names.item.format(i)) for i, item in enumerate(rows)]
     digests = hash_texts(texts)
     drafts = Drafts([], [], [])
     for i, (item, fresh) in enumerate(zip(rows, new_ids(len(rows)), strict=True)):
         try:
             memory, vector, chosen = reader.draft(item, fresh)
         except InvalidInputError as error:
-            error.args = (f"items[{i}]: {error}",)
+            names.locate(error, i)
             raise
         reader.share_key(memory, i, len(rows))
         memory.content = texts[i]
@@ -144,7 +176,7 @@ def read_items(
         drafts.vectors.append(vector)
         drafts.chosen.append(chosen)
     if vectors is not None:
-        _take_vectors(drafts, vectors, dim)
+        _take_vectors(drafts, vectors, dim, names)
     return drafts
 
 
@@ -237,8 +269,11 @@ class _Reader:
         return scope
 
 
-def _take_vectors(drafts: Drafts, vectors: object, dim: int) -> None:
+def _take_vectors(drafts: Drafts, vectors: object, dim: int, names: Names) -> None:
     for i, own in enumerate(drafts.vectors):
         if own is not None:
-            raise VectorError(f"items[{i}] has a vector and so has vectors[{i}]; give it once")
-    drafts.vectors = list(check_vectors(vectors, len(drafts.memories), dim, normalize))
+            raise VectorError(
+                f"{names.item.format(i)} has a vector and so has {names.vectors}[{i}]; give it once"
+            )
+    checked = check_vectors(vectors, len(drafts.memories), dim, normalize, names.vectors)
+    drafts.vectors = list(checked)

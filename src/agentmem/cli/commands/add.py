@@ -11,6 +11,7 @@ from agentmem.cli.opening import open_store
 from agentmem.cli.options import (
     ScopeIds,
     json_option,
+    level_option,
     metadata_option,
     require_some_scope,
     scope_options,
@@ -30,7 +31,7 @@ __all__ = ["add"]
 @click.option(
     "--type", "memory_type", type=click.Choice(MEMORY_TYPES), help="Kind of memory  [episodic]."
 )
-@click.option("--level", metavar="LEVEL", help="A level of your own.")
+@level_option
 @click.option("--importance", type=click.FloatRange(0, 1), help="From 0 to 1.")
 @click.option("--timestamp", metavar="TIME", help="When it happened, ISO 8601  [now].")
 @click.option("--expires", "expiration_date", metavar="TIME", help="When to forget it, ISO 8601.")

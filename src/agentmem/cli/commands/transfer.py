@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from agentmem.cli.formats import FORMATS
+from agentmem.cli.formats.entry import FormatError
 from agentmem.cli.opening import open_engine, open_store, require_store
 from agentmem.cli.options import (
     ScopeIds,
@@ -101,6 +102,8 @@ def import_command(
         report = (
             _dry_run(entries) if dry_run else _import(source, entries, scope, batch_size, dedupe)
         )
+        if not report.read and layout != "archive":
+            raise FormatError(f"{source.name} holds no memories; nothing was stored")
     finally:
         source.close()
     _print_report(report, layout, dry_run, as_json)
