@@ -231,6 +231,15 @@ class Snapshot(Protocol):
         """How many memories still lack a vector of the next model."""
         ...
 
+    @property
+    def analyzer(self) -> str:
+        """The recipe of the stored keyword terms; empty before the first."""
+        ...
+
+    def texts(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """``(key, content)`` of memories beyond key ``after``, ascending."""
+        ...
+
     def stats(self) -> dict[str, Any]: ...
 
 
@@ -302,7 +311,7 @@ class WriteTransaction(Protocol):
         """Ids of all memories of a scope, live or only in the history."""
         ...
 
-    def put_meta(self, name: str, value: str | None) -> None: ...
+    def put_meta(self, name: str, value: Any) -> None: ...
 
     # -- another model (see ``write.moving``)
     def begin_reembed(self, model_id: str, dim: int) -> None:
@@ -314,6 +323,18 @@ class WriteTransaction(Protocol):
     ) -> int:
         """Next vectors of ``(key, seq)`` rows; rows changed since are left out.  Returns how
         many were taken."""
+        ...
+
+    def begin_terms(self, analyzer: str) -> int:
+        """Start making all keywords by another analyzer, or go on; the last key that is done."""
+        ...
+
+    def replace_terms(self, keys: Sequence[int], terms: TermBatch) -> None:
+        """Keywords of ascending ``keys`` by the analyzer that was begun with."""
+        ...
+
+    def finish_terms(self, analyzer: str) -> None:
+        """All keywords are by ``analyzer`` now, under a new epoch."""
         ...
 
     def finish_reembed(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentmem.errors import ModelMismatchError, StoreError, VectorError
+from agentmem.errors import ModelMismatchError, SchemaVersionError, StoreError, VectorError
 from agentmem.store import Store, filters
 from agentmem.types import PartitionKey, VectorSource
 
@@ -129,14 +129,26 @@ def test_another_target_starts_over(open_store: Any, fill: Any) -> None:
         tx.put_next_vectors([(1, 1)], fill.vectors(["a"], 4))
 
 
-def test_terms_by_another_analyzer_end_every_projection(store: Store, fill: Any) -> None:
+def test_terms_by_another_analyzer_end_every_projection(open_store: Any, fill: Any) -> None:
+    store = open_store()
     records = fill.add(store, "one two", "three")
     with store.read() as snapshot:
         epoch = snapshot.epoch
-    with store.write() as tx:
-        tx.replace_terms([record.key for record in records], fill.terms(["a b c", "d"]))
+    mover = open_store(model_id=None)
+    with mover.write() as tx:
+        assert tx.begin_terms("words-2") == 0
+        tx.replace_terms([records[0].key], fill.terms(["a b c"]))
+    for attempt in (store.read, store.write, open_store, lambda: open_store(analyzer="words-2")):
+        with pytest.raises(SchemaVersionError, match=r"being made anew.*agentmem migrate"):
+            attempt().__enter__()
+    with mover.write() as tx:
+        assert tx.begin_terms("words-2") == records[0].key  # an interrupted one goes on
+        tx.replace_terms([records[1].key], fill.terms(["d"]))
         tx.finish_terms("words-2")
-    with store.read() as snapshot:
+    with mover.read() as snapshot:
         assert snapshot.epoch != epoch
         assert snapshot.analyzer == "words-2"
         assert snapshot.load(WHOLE).terms.lengths.tolist() == [3, 1]
+    with pytest.raises(SchemaVersionError, match=r"'words-2'.*'words-1'.*agentmem migrate"):
+        fill.add(store, "more")
+    fill.add(open_store(analyzer="words-2"), "more")

@@ -91,6 +91,7 @@ class Engine:
                 model_id=self._model.model_id,
                 dim=self._model.dim,
                 analyzer=RECIPE,
+                model_names=self._model.name_of,
             )
         except BaseException:  # nobody will close what was never made; it is raised again
             self._remove_temporary()
@@ -428,6 +429,7 @@ class Engine:
     def flush(self) -> None:
         """Bring every projection to where the log is now."""
         self.check_usable()
+        self.store.require_present()
         if self.config.projection.enabled:
             self.projection.drain()
 

@@ -42,6 +42,14 @@ class Model:
             self._load = lambda: own
             self.name, self.model_id, self.dim = own.name, own.model_id, own.dim
 
+    def name_of(self, model_id: str) -> str | None:
+        """What people call the model of an id; None where nobody here knows."""
+        if model_id == self.model_id:
+            return self.name
+        from agentmem.models import names, resolve
+
+        return next((name for name in names() if resolve(name).model_id == model_id), None)
+
     def load(self) -> Embedder:
         """The embedder; its weights are still read on first use."""
         return self._load()

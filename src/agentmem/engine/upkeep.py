@@ -55,18 +55,39 @@ def reembed(
     return {"model_id": model.model_id, "dim": model.dim, "embedded": embedded}
 
 
-def migrate(path: str | os.PathLike[str], *, config: Config | None = None) -> dict[str, Any]:
-    """Bring the store in ``path`` to this version's schema; opening it does the same.
+def migrate(
+    path: str | os.PathLike[str],
+    *,
+    config: Config | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Bring the store in ``path`` to this version's schema, which opening it does too, and to
+    its analyzer of keywords (``agentmem migrate``).
+
+    The keywords of a large store take a while; an interrupted run goes on where it stopped.
+
+    Args:
+        progress: called with (memories done, memories in all) while keywords are made anew.
 
     Returns:
-        ``{"applied": [names of migrations]}``
+        ``{"applied": [names of migrations], "reanalyzed": memories whose keywords were made}``
 
     Raises:
         StorePathError: there is no store in ``path``.
         SchemaVersionError: it was made by a newer version.
     """
+    from agentmem.index.recipe import RECIPE
+
+    reanalyzed = 0
     with closing(_existing(path, config or Config())) as store:
-        return {"applied": store.migrated}
+        with store.read() as snapshot:
+            recipe = snapshot.analyzer
+        if recipe not in ("", RECIPE):
+            from agentmem.index.analyzer import EnglishAnalyzer
+            from agentmem.write.moving import move_to_analyzer
+
+            reanalyzed = move_to_analyzer(store, EnglishAnalyzer(), progress)
+        return {"applied": store.migrated, "reanalyzed": reanalyzed}
 
 
 def restore(

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from agentmem.disk import sync_path
-from agentmem.errors import StorePathError
+from agentmem.errors import StoreCorruptError, StorePathError
 from agentmem.store.faults import path_error
 from agentmem.store.lock import WriteLock
 
-__all__ = ["is_made", "make_folder", "open_lock"]
+__all__ = ["FileIdentity", "is_made", "make_folder", "open_lock", "require_nothing_lost"]
 
 #: Bytes 18 and 19 of a database file are 2 once it has a write-ahead log (SQLite file format).
 _WAL_MARK = slice(18, 20)
@@ -61,3 +61,64 @@ def is_made(database: Path) -> bool:
         return False
     except OSError as error:
         raise path_error(error, database.parent) from error
+
+
+#: What follows a database, by the names that its projection has in the folder (see ``vector``).
+_FOLLOWERS = ("vectors.lance", "projection.json")
+_WAL_HEADER = 32  # bytes before the first frame of a write-ahead log
+
+
+def require_nothing_lost(database: Path) -> None:
+    """Before a database is made: that none was there.  Whatever lies beside a database is made
+    after it, so where there is something, the database is lost.
+
+    Raises:
+        StoreCorruptError: it is.
+    """
+    folder = database.parent
+    try:
+        beside = [name for name in _FOLLOWERS if _has_content(folder / name)]
+        log = folder / f"{database.name}-wal"
+        if log.exists() and log.stat().st_size > _WAL_HEADER:
+            beside.append(log.name)
+    except OSError as error:
+        raise path_error(error, folder) from error
+    if beside:
+        state = "is empty" if database.exists() else "is missing"
+        raise StoreCorruptError(
+            f"the database {str(database)!r} {state}, and {beside[0]} beside it belonged to one;"
+            f" restore a backup (agentmem restore), or remove {' and '.join(beside)} to start"
+            " afresh"
+        )
+
+
+def _has_content(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.exists()
+
+
+class FileIdentity:
+    """Which file a path named when it was opened.
+
+    A removed file can still be read and written by those who have it open; what they write is
+    lost without a word.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        found = os.stat(path)
+        self._file = (found.st_dev, found.st_ino)
+
+    def require_same(self) -> None:
+        """
+        Raises:
+            StorePathError: the path names another file now, or none.
+        """
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._file:
+            raise StorePathError(
+                f"{self._path!r} was removed or replaced while it was open; "
+                "nothing was written: close this store and open it again"
+            )

@@ -372,6 +372,12 @@ class Snapshot:
         """How many memories still lack a vector of the next model."""
         return reembed.remaining(self._db)
 
+    def texts(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """``(key, content)`` of memories beyond key ``after``, ascending."""
+        return self._db.rows(
+            "SELECT key, content FROM memories WHERE key > ? ORDER BY key LIMIT ?", (after, limit)
+        )
+
     def meta(self, name: str) -> Any:
         """A value of ``meta``, or None."""
         return self._db.value("SELECT value FROM meta WHERE name = ?", (name,))

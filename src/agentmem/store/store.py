@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from agentmem.config import StoreConfig
-from agentmem.errors import ClosedError, StoreError, StorePathError, StoreTimeoutError
+from agentmem.errors import ClosedError, StoreError, StoreTimeoutError
 from agentmem.store import erase, schema
 from agentmem.store.access import AccessCounts, write_counts
 from agentmem.store.checkpoint import Checkpointer
 from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
 from agentmem.store.faults import translate
-from agentmem.store.folder import is_made, make_folder, open_lock
+from agentmem.store.folder import (
+    FileIdentity,
+    is_made,
+    make_folder,
+    open_lock,
+    require_nothing_lost,
+)
+from agentmem.store.model import Model
 from agentmem.store.pool import ReaderPool
 from agentmem.store.reading import Peeking, Reading
 from agentmem.store.snapshot import ScopeCache, State, read_state
-from agentmem.store.transaction import Model, WriteTransaction
+from agentmem.store.transaction import WriteTransaction
 from agentmem.store.watch import Watch
+from agentmem.store.writing import Writing
 
 if TYPE_CHECKING:
     from agentmem.ports import Progress
@@ -46,20 +53,23 @@ class Store:
         model_id: str | None = None,
         dim: int = 0,
         analyzer: str = "",
+        model_names: Callable[[str], str | None] | None = None,
         vfs: str | None = None,
     ) -> None:
         """Open the folder ``path``, made if it is missing; an older schema is migrated.
 
+        ``model_names`` gives what people call the model of an id, for messages.
+
         Raises:
             StorePathError: not a folder, or not readable and writable.
-            SchemaVersionError: made by a newer version.
+            SchemaVersionError: made by a newer version, or with keywords of another analyzer.
             ModelMismatchError: it holds vectors of another model than ``model_id``.
             StoreCorruptError, StoreFullError, StoreTimeoutError
         """
         place = Place(make_folder(path), config or StoreConfig(), vfs)
         self._place = place
         self._database = str(place.database)  # kept: joining paths takes longer than stat
-        self._model = None if model_id is None else Model(model_id, dim, analyzer)
+        self._model = None if model_id is None else Model(model_id, dim, analyzer, model_names)
         self._pid = os.getpid()
         self._closed = False
         self._timeout = place.config.lock_timeout
@@ -90,8 +100,7 @@ class Store:
             self.migrated = self.migrate()
         assert self._writer is not None
         self._check(read_state(self._writer))
-        found = os.stat(self._database)
-        self._file = (found.st_dev, found.st_ino)
+        self._file = FileIdentity(self._database)
 
     def migrate(self) -> list[str]:
         """Apply pending migrations; returns their names.  Opening does this by itself."""
@@ -99,6 +108,8 @@ class Store:
         self._lock.acquire(self._timeout)
         try:
             if self._writer is None:  # a new database: two processes may want to make it
+                if not is_made(self._place.database):
+                    require_nothing_lost(self._place.database)
                 self._writer = self._open_writer()
             return schema.create_or_migrate(self._writer)
         finally:
@@ -155,15 +166,15 @@ class Store:
             self._model.check(state)
 
     # -- writing
-    def write(self, *, timeout: float | None = None) -> _Writing:
-        return _Writing(self, self._timeout if timeout is None else timeout)
+    def write(self, *, timeout: float | None = None) -> Writing:
+        return Writing(self, self._timeout if timeout is None else timeout)
 
     def _begin_write(self) -> WriteTransaction:
         if self._writer is None or self._writer.broken:
             self._replace_writer()
         assert self._writer is not None
         writer = self._writer
-        self._require_same_file()
+        self._file.require_same()
         writer.execute("BEGIN IMMEDIATE")
         try:
             state = read_state(writer)
@@ -172,18 +183,6 @@ class Store:
         except BaseException:  # an interrupt, too; raised again
             writer.rollback()
             raise
-
-    def _require_same_file(self) -> None:
-        """A deleted file can still be written to; what goes there is lost without a word."""
-        try:
-            found = os.stat(self._database)
-        except OSError:
-            found = None
-        if found is None or (found.st_dev, found.st_ino) != self._file:
-            raise StorePathError(
-                f"{self._database!r} was removed or replaced while it was open; "
-                "nothing was written: close this store and open it again"
-            )
 
     def _commit(self, transaction: WriteTransaction) -> None:
         writer = self._writer
@@ -307,8 +306,17 @@ class Store:
     def check(self) -> list[str]:
         from agentmem.store import check
 
+        self.require_present()
         with self.read() as snapshot:
             return check.problems(snapshot)
+
+    def require_present(self) -> None:
+        """
+        Raises:
+            StorePathError: the database was removed, or another one put in its place.
+        """
+        self._require_open()
+        self._file.require_same()
 
     def close(self) -> None:
         """Write what is counted, empty the WAL if nobody else uses it, let go of the folder.
@@ -371,48 +379,6 @@ class Store:
         for connection in held:
             connection.abandon()
         self._lock.forget()
-
-
-class _Writing:
-    """``with store.write() as transaction``: leaving commits, an exception rolls back."""
-
-    __slots__ = ("_store", "_timeout", "_transaction")
-
-    def __init__(self, store: Store, timeout: float) -> None:
-        self._store = store
-        self._timeout = timeout
-
-    def __enter__(self) -> WriteTransaction:
-        store = self._store
-        store._require_open()
-        store._lock.acquire(self._timeout)
-        try:
-            store._require_open()  # it may have been closed while we waited
-            self._transaction = store._begin_write()
-        except BaseException:  # an interrupt, too; raised again
-            store._lock.release()
-            raise
-        return self._transaction
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        store = self._store
-        self._transaction.end()
-        if store._pid != os.getpid():
-            return
-        try:
-            try:
-                if kind is None:
-                    store._commit(self._transaction)
-            finally:
-                if store._writer is not None:
-                    store._writer.rollback()  # nothing to do after a commit
-        finally:
-            store._lock.release()
 
 
 _open_stores: weakref.WeakSet[Store] = weakref.WeakSet()

@@ -12,13 +12,13 @@ import apsw
 
 from agentmem.errors import (
     ConflictError,
-    ModelMismatchError,
     NotFoundError,
     StoreError,
     VectorError,
 )
 from agentmem.store import adding, erase, past, reembed
 from agentmem.store.connection import Connection
+from agentmem.store.model import UNFINISHED, Model
 from agentmem.store.rows import scopes_matching
 from agentmem.store.schema import MEMORY_COLUMNS
 from agentmem.store.snapshot import Snapshot, State, read_state
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Model", "WriteTransaction"]
+__all__ = ["WriteTransaction"]
 
 _KEEP_VERSION = (
     "INSERT INTO versions SELECT ?, " + ", ".join(MEMORY_COLUMNS) + " FROM memories WHERE key = ?"
@@ -41,29 +41,6 @@ _UPDATE = (
     " idempotency_key = ?, updated_at = ?, seq = ? WHERE key = ?"
 )
 _EVENT = "INSERT INTO events(seq, key, event, at, actor_id) VALUES (?, ?, ?, ?, ?)"
-
-
-class Model:
-    """The model whose vectors a store is opened to read and write."""
-
-    __slots__ = ("analyzer", "dim", "model_id")
-
-    def __init__(self, model_id: str, dim: int, analyzer: str) -> None:
-        self.model_id = model_id
-        self.dim = dim
-        self.analyzer = analyzer
-
-    def check(self, stored: State) -> None:
-        """
-        Raises:
-            ModelMismatchError: the store holds vectors of another model.
-        """
-        if stored.model_id and stored.model_id != self.model_id:
-            raise ModelMismatchError(
-                f"the store holds vectors of model {stored.model_id!r} (dim {stored.dim}), and was "
-                f"opened with {self.model_id!r} (dim {self.dim}); open it with the first, or move "
-                "it to the second: agentmem reembed"
-            )
 
 
 class WriteTransaction:
@@ -254,11 +231,26 @@ class WriteTransaction:
         self._replace_terms(keys, terms)
         reembed.forget(self._db, keys)
 
+    def begin_terms(self, analyzer: str) -> int:
+        """Start making all keyword rows by another analyzer, or go on with it; until
+        ``finish_terms`` the store opens with no model.  Returns the last key that is done."""
+        unfinished = UNFINISHED + analyzer
+        with self._changing():
+            if self._state.analyzer == unfinished:
+                done: int = self.view.meta("terms_done") or 0
+                return done
+            self.put_meta("analyzer", unfinished)
+            self.put_meta("terms_done", 0)
+            self._state = replace(self._state, analyzer=unfinished)
+            return 0
+
     def replace_terms(self, keys: Sequence[int], terms: TermBatch) -> None:
         """Keyword rows by another analyzer, for the same texts.  No events: when all are
         replaced, ``finish_terms`` renews the epoch."""
         with self._changing():
             self._replace_terms(keys, terms)
+            if keys:
+                self.put_meta("terms_done", max(keys))
 
     def _replace_terms(self, keys: Sequence[int], terms: TermBatch) -> None:
         from agentmem.store.arrays import slice_terms
@@ -271,6 +263,7 @@ class WriteTransaction:
     def finish_terms(self, analyzer: str) -> None:
         """Every memory's terms are now by ``analyzer``; projections of the others end here."""
         self.put_meta("analyzer", analyzer)
+        self.put_meta("terms_done", None)
         self.put_meta("epoch", secrets.token_hex(16))
         self._state = read_state(self._db)
         self._view = None

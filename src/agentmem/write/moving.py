@@ -1,4 +1,4 @@
-"""Moving a store to another embedding model, chunk by chunk, while it serves."""
+"""Moving a store to another embedding model while it serves, or to another analyzer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentmem.ports import Embedder, Progress, Store
+    from agentmem.ports import Analyzer, Embedder, Progress, Store
 
-__all__ = ["move_to_model"]
+__all__ = ["move_to_analyzer", "move_to_model"]
 
 _CHUNK = 512  # memories embedded and committed at a time: what an interruption loses at most
 
@@ -42,6 +42,37 @@ def move_to_model(store: Store, embedder: Embedder, progress: Progress | None = 
             if not tx.view.reembed_pending(0, 1):
                 tx.finish_reembed()
                 return done
+
+
+def move_to_analyzer(store: Store, analyzer: Analyzer, progress: Progress | None = None) -> int:
+    """Make the keywords of every memory anew.
+
+    Nobody can use the store meanwhile: keywords of two recipes do not meet.  An interrupted move
+    goes on where it stopped.
+
+    Args:
+        store: opened without a model.
+
+    Returns:
+        How many memories were done now.
+    """
+    with store.write() as tx:
+        after = tx.begin_terms(analyzer.recipe)
+    done = 0
+    while True:
+        with store.read() as snapshot:
+            texts = snapshot.texts(after, _CHUNK)
+            total = snapshot.stats()["memories"]
+        with store.write() as tx:
+            if not texts:
+                tx.finish_terms(analyzer.recipe)
+                return done
+            keys = [key for key, _ in texts]
+            tx.replace_terms(keys, analyzer.analyze([content for _, content in texts]))
+        after = keys[-1]
+        done += len(keys)
+        if progress is not None:
+            progress(done, max(done, total))
 
 
 def _embed_pending(store: Store, embedder: Embedder) -> Iterator[int]:

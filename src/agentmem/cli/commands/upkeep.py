@@ -123,12 +123,21 @@ def reembed(model: str, yes: bool, as_json: bool) -> None:
 @json_option
 @store_options
 def migrate(as_json: bool) -> None:
-    """Bring a store of an earlier version to this version's schema."""
+    """Bring a store of another version to the schema and the keywords of this one.
+
+    It can be interrupted and goes on where it stopped.
+    """
+    from agentmem.cli.progress import bar
+    from agentmem.cli.render import number_text
     from agentmem.engine import migrate as run
 
     path = settings().path
     require_store(path)
-    _print_result(run(path), "the store has the current schema", as_json)
+    with bar("Making keywords", "memories") as shown:
+        result = run(path, progress=shown)
+    made = result["reanalyzed"]
+    text = "the store has the schema and the keywords of this version"
+    _print_result(result, f"{text}; {number_text(made)} done" if made else text, as_json)
 
 
 def _print_result(result: Any, text: str, as_json: bool) -> None:
