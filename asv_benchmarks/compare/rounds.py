@@ -38,8 +38,8 @@ def rounds(
     """``count`` runs of each, one after the other, every second round in the opposite order.
 
     Args:
-        first: also time the import and the way to the first stored memory, as ``import`` and
-            ``first`` in seconds.
+        first: also time its imports, and as ``first`` the way from the start of Python to the
+            first stored memory; in seconds.
 
     Returns:
         The figures of each contender's runs, and why those that are missing are.
@@ -77,10 +77,10 @@ def _run(name: str, *sizes: str) -> dict[str, float]:
 
 
 def _starting(name: str) -> dict[str, float]:
-    spent = _python("-c", _IMPORT, CONTENDERS[name].imports)
+    imports = CONTENDERS[name].imports.items()
+    figures = {key: float(_python("-c", _IMPORT, code).split()[-1]) for key, code in imports}
     begin = time.time()
-    stored_at = _run(name)["stored_at"]
-    return {"import": float(spent.split()[-1]), "first": stored_at - begin}
+    return figures | {"first": _run(name)["stored_at"] - begin}
 
 
 def run_module(module: str, *arguments: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ __all__ = ["CONTENDERS", "PARTS", "STORES", "TEXTS", "UNLOCKED", "Entry"]
 #: Text in, embedded by the contender itself.
 TEXTS = ("mem0", "agentmem minilm-fp32", "agentmem minilm", "agentmem static")
 #: mem0 as it comes, whose local store is not made for threads: only to say what then happens.
-UNLOCKED = "mem0, no lock"
+UNLOCKED = "mem0 unlocked"
 #: Vectors given, so that only the store is compared.
 STORES = ("agentmem", "Chroma", "LanceDB", "Qdrant local", "sqlite-vec", "txtai")
 #: One part of the work and nothing else: how fast it could be at most.
@@ -29,7 +29,7 @@ class Entry:
     name: str
     module: str
     kind: str  # class in the module
-    imports: str = ""  # the statement whose time is the import time
+    imports: dict[str, str] = field(default_factory=dict)  # figure to the statement it times
     packages: tuple[str, ...] = ()  # whose versions are told
     arguments: tuple[str, ...] = ()  # after the folder
     #: Left out of a task list, a task is not run: a part of the work cannot do all of it.
@@ -54,7 +54,11 @@ class Entry:
         return found
 
     def versions(self) -> dict[str, str]:
+        """Of the packages it stands on, as installed."""
         return {name: metadata.version(name) for name in self.packages}
+
+
+_OURS = {"import": "import agentmem", "class": "from agentmem import Memory"}
 
 
 def _ours(model: str) -> Entry:
@@ -62,8 +66,8 @@ def _ours(model: str) -> Entry:
         f"agentmem {model}",
         "ours",
         "AgentMem",
-        "from agentmem import Memory",
-        ("agentmem", "onnxruntime", "apsw"),
+        _OURS,
+        ("onnxruntime", "apsw"),
         (model,),
     )
 
@@ -73,7 +77,7 @@ _ENTRIES = (
         "mem0",
         "mem0_memory",
         "Mem0",
-        "from mem0 import Memory",
+        {"import": "import mem0", "class": "from mem0 import Memory"},
         ("mem0ai", "qdrant-client", "onnxruntime"),
     ),
     Entry(
@@ -90,31 +94,31 @@ _ENTRIES = (
         "agentmem",
         "ours",
         "AgentMem",
-        "from agentmem import Memory",
-        ("agentmem",),
+        {"import": "import agentmem"},
+        ("apsw",),
         ("minilm-fp32", "dense"),
     ),
-    Entry("Chroma", "chroma", "Chroma", "import chromadb", ("chromadb",)),
-    Entry("LanceDB", "lance", "Lance", "import lancedb", ("lancedb",)),
+    Entry("Chroma", "chroma", "Chroma", {"import": "import chromadb"}, ("chromadb",)),
+    Entry("LanceDB", "lance", "Lance", {"import": "import lancedb"}, ("lancedb",)),
     Entry(
         "Qdrant local",
         "qdrant",
         "Qdrant",
-        "from qdrant_client import QdrantClient",
+        {"import": "import qdrant_client"},
         ("qdrant-client",),
     ),
     Entry(
         "sqlite-vec",
         "sqlite_vec_table",
         "SqliteVec",
-        "import apsw, sqlite_vec",
+        {"import": "import apsw, sqlite_vec"},
         ("sqlite-vec", "apsw"),
     ),
     Entry(
         "txtai",
         "txtai_index",
         "Txtai",
-        "from txtai import Embeddings",
+        {"import": "import txtai"},
         ("txtai", "faiss-cpu", "torch"),
     ),
     Entry(

@@ -1,0 +1,174 @@
+"""Run the comparison and write what it found.
+
+    ci/compare [options], or in an environment with everything installed:
+    PYTHONPATH=asv_benchmarks python -m compare [options]
+
+Figures are kept in results.json beside this file, part by part: a part that is not run stays as it
+was.  From them come the section of docs/performance.md, its picture, and rows of the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import agentmem
+from compare import page, recall
+from compare.contenders import CONTENDERS, PARTS, STORES, TEXTS, UNLOCKED
+from compare.figures import goals_met
+from compare.measure import Sizes
+from compare.picture import draw
+from compare.rounds import FailedRunError, rounds, run_module
+
+ROOT = Path(__file__).parents[2]
+RESULTS = Path(__file__).parent / "results.json"
+PARTS_OF_RUN = ("texts", "stores", "recall")
+
+
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="ci/compare", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--parts", default=",".join(PARTS_OF_RUN), help="of the run: %(default)s")
+    parser.add_argument(
+        "--only", default="", help="these contenders, separated by commas; implies --dry"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="of texts (default %(default)s)")
+    parser.add_argument("--store-rounds", type=int, default=3, help="default %(default)s")
+    parser.add_argument("--stored", type=int, default=1000, help="texts stored before timing")
+    parser.add_argument("--rows", type=int, default=5000, help="vectors stored before timing")
+    parser.add_argument("--sentences", type=int, default=1, help="of a text (default %(default)s)")
+    parser.add_argument("--locomo", metavar="FILE", help="LoCoMo's questions")
+    parser.add_argument("--longmemeval", metavar="FILE", help="LongMemEval's (tens of minutes)")
+    parser.add_argument("--limit", type=int, help="only the first so many of a FILE")
+    parser.add_argument("--machine", default=machine(), help='in words (default "%(default)s")')
+    parser.add_argument("--render", action="store_true", help="run nothing, only write the pages")
+    parser.add_argument("--dry", action="store_true", help="write nothing, only print")
+    options = parser.parse_args(arguments)
+    options.parts = options.parts.split(",")
+    if unknown := set(options.parts) - set(PARTS_OF_RUN):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    options.dry = options.dry or bool(options.only)  # half a part is not to replace a whole one
+    options.only = options.only.split(",") if options.only else list(CONTENDERS)
+    if unknown := set(options.only) - set(CONTENDERS):
+        parser.error(f"no such contender: {', '.join(sorted(unknown))}")
+    return options
+
+
+def machine() -> str:
+    """Cores, processor and memory, as far as the system tells."""
+    known = Path("/proc/cpuinfo")
+    text = known.read_text("utf-8") if known.exists() else ""
+    model = re.search(r"^model name\s*: (.+)$", text, flags=re.MULTILINE)
+    said = f"{os.cpu_count()} cores of {model[1] if model else platform.machine()}"
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        said += f", {size / 2**30:.0f} GB"
+    return f"{said}, {platform.system()}"
+
+
+def timed(names: Sequence[str], sizes: Sizes, count: int, *, first: bool) -> dict[str, Any]:
+    """One of the parts that are timed, as it is kept."""
+    entries = {name: CONTENDERS[name] for name in names}
+    runs, failed = rounds(names, sizes, count, say, first=first)
+    versions = {"agentmem": agentmem.__version__}
+    for name in runs:
+        versions |= entries[name].versions()
+    setups = {}
+    for name in runs:
+        kind = entries[name].load()
+        setups[name] = {"setup": kind.setup, "durability": kind.durability}
+    return {
+        "date": today(),
+        "rounds": count,
+        "sizes": asdict(sizes),
+        "runs": runs,
+        "failed": failed,
+        "versions": versions,
+        "setups": setups,
+    }
+
+
+def judged(dataset: str, file: str, limit: int | None, only: Sequence[str]) -> dict[str, Any]:
+    """Recall of each contender on one data set, as it is kept."""
+    runs = {}
+    for name in (name for name in recall.CONTENDERS if name in only):
+        with tempfile.TemporaryDirectory(prefix="agentmem-compare-") as folder:
+            out = Path(folder) / "out.json"
+            asked = (name, dataset, file, str(out), *([str(limit)] if limit else []))
+            run_module("compare.recall", *asked)
+            runs[name] = json.loads(out.read_text("utf-8"))
+        shown = {k: v for k, v in runs[name]["overall"].items() if "@" in k}
+        say(f"{dataset}, {name}: {shown}")
+    return {"date": today(), "runs": runs}
+
+
+def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
+    """Measure what was asked for, into ``results``."""
+    results |= {"machine": options.machine, "python": platform.python_version()}
+    if "texts" in options.parts:
+        names = [name for name in (*TEXTS, UNLOCKED) if name in options.only]
+        sizes = Sizes(stored=options.stored, sentences=options.sentences)
+        results["texts"] = timed(names, sizes, options.rounds, first=True)
+    if "stores" in options.parts:
+        names = [name for name in (*STORES, *PARTS) if name in options.only]
+        sizes = Sizes(stored=options.rows, sentences=options.sentences, given=True)
+        results["stores"] = timed(names, sizes, options.store_rounds, first=True)
+    if "recall" in options.parts:
+        for dataset in recall.DATASETS:
+            if file := getattr(options, dataset):
+                found = judged(dataset, file, options.limit, options.only)
+                results.setdefault("recall", {})[dataset] = found
+
+
+def write(results: dict[str, Any]) -> None:
+    """The page's section, its picture, and the README's rows."""
+    picture = ROOT / "docs" / "comparison.png"
+    draw(results, picture)
+    page.write_section(ROOT / "docs" / "performance.md", page.section(results, picture.name))
+    page.write_readme(ROOT / "README.md", page.readme_rows(results))
+
+
+def today() -> str:
+    return f"{datetime.now(UTC):%d %B %Y}".lstrip("0")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> None:
+    options = options_of(sys.argv[1:])
+    results = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    try:
+        if not options.render:
+            run(options, results)
+    except FailedRunError as error:
+        sys.exit(f"ci/compare: {error}")
+    if not options.dry:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        write(results)
+    runs = results.get("texts", {}).get("runs", {})
+    say("\n".join(goals_met(runs)))
+    lost = {
+        name: sum(figures.get("lost", 0) + figures.get("errors", 0) for figures in found)
+        for part in ("texts", "stores")
+        for name, found in results.get(part, {}).get("runs", {}).items()
+        if name.startswith("agentmem")
+    }
+    if any(lost.values()):
+        sys.exit(f"ci/compare: memories were lost or refused: {lost}")
+
+
+if __name__ == "__main__":
+    main()
