@@ -99,6 +99,35 @@ def test_ones_own_memories_and_queries(run_json, own) -> None:
     assert run_json("eval", "jsonl", own, "--limit", "1")["questions"] == 1
 
 
+def test_rankings_are_compared_and_judged_on_what_was_left_out(run_json, run, tmp_path) -> None:
+    def group(name: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "memories": [f"{name} plays the cello", {"id": "b", "content": "She bakes bread"}],
+            "queries": [{"query": "who bakes?", "relevant": ["b"]}],
+        }
+
+    path = lines(tmp_path / "own.jsonl", group("ann"), group("bob"))
+    tried = ("--try", "keyword_weight=0,dense_weight=1", "--try", "window=1")
+    found = run_json("eval", "jsonl", path, *tried)["trials"]
+    names = ["as it is", "keyword_weight=0, dense_weight=1", "window=1"]
+    assert list(found["settings"]) == names
+    assert found["settings"]["window=1"]["recall@1"] == 1
+    assert found["held_out"]["recall@10"] == 1
+    assert found["held_out"]["chosen"] == {"ann": "as it is", "bob": "as it is"}
+    assert "held out" in run("eval", "jsonl", path, *tried).stdout
+    for wrong, says in (("window", "such as"), ("windows=1", "unknown setting config.ranking")):
+        assert says in run("eval", "jsonl", path, "--try", wrong, code=2).stderr
+
+
+def test_contexts_are_packed_on_request(run_json, run, own) -> None:
+    assert run_json("eval", "jsonl", own)["context"] is None
+    found = run_json("eval", "jsonl", own, "--context", "60", "--no-headings")["context"]
+    assert 0 < found["saved"] < 1
+    assert found["kept"] > 0
+    assert "context: " in run("eval", "jsonl", own, "--context", "60").stdout
+
+
 def test_groups_are_asked_by_themselves(run_json, tmp_path) -> None:
     def group(verb: str) -> dict[str, Any]:
         return {

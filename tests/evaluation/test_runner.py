@@ -113,3 +113,29 @@ def test_the_mode_is_the_one_asked_for(memory: Memory) -> None:
     assert evaluate(memory, [collection], mode="keyword").outcomes[0].ranking == []
     again = Collection("again", [], collection.questions)
     assert len(evaluate(memory, [again], mode="dense").outcomes[0].ranking) == 1
+
+
+def test_a_context_is_judged_by_what_is_in_it(memory: Memory) -> None:
+    """12 of 24 words: room for the two memories of cellos, and not for the third of a group."""
+    texts = (
+        "m1 She plays the cello with her friends",
+        "m2 He sold his old cello last year",
+        "m3 The boat needs a coat of paint",
+    )
+    questions = [
+        Question("cello cello cello", frozenset({"m1", "m2"}), ALICE, "two"),
+        Question("cello", frozenset({"m1", "m3"}), ALICE, "far"),
+    ]
+    found = evaluate(
+        memory,
+        [Collection("alice", facts(*texts), questions)],
+        count_tokens=words,
+        context=0.7,
+        template={"head": ""},
+    ).summary((1,))["context"]
+    assert found["categories"] == {"two": 1.0, "far": 0.5}
+    assert found["kept"] == 0.75
+    assert found["tokens"] == 16
+    assert found["saved"] == pytest.approx(1 - 16 / 24, abs=1e-4)
+    plain = evaluate(memory, [Collection("alice", [], questions)], count_tokens=words)
+    assert plain.summary((1,))["context"] is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentmem.cli.options import settings
 from agentmem.errors import StorePathError
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["open_engine", "open_store", "require_store", "store_embedder"]
 
 
-def open_store(*, embeds: bool = False, must_exist: bool = False) -> Memory:
+def open_store(
+    *, embeds: bool = False, must_exist: bool = False, config: dict[str, Any] | None = None
+) -> Memory:
     """The Memory of the running command; use it as a context manager.
 
     ``embeds`` says that the command will need the model: it is fetched first, with a bar.
-    ``must_exist`` is for commands that only read: a misspelt path is no new store.
+    ``must_exist`` is for commands that only read: a misspelt path is no new store.  ``config`` has
+    sections of ``Config``.
 
     Raises:
         StorePathError: there must be a store and there is none.
@@ -37,7 +40,7 @@ def open_store(*, embeds: bool = False, must_exist: bool = False) -> Memory:
         ready(name)
     from agentmem import Memory
 
-    return Memory(str(path), embedder=name)  # text, for ":memory:" is no folder
+    return Memory(str(path), embedder=name, config=config)  # text, for ":memory:" is no folder
 
 
 @contextmanager

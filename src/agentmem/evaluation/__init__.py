@@ -13,7 +13,7 @@ The door::
         print(evaluate(memory, [talk]).summary(ks=(1, 5)))
 
 ``cases`` says what is asked, ``runner`` asks it, ``metrics`` are pure functions over ranks,
-``report`` puts them together, ``chart`` draws them.
+``report`` puts them together, ``trials`` compares, ``chart`` draws them.
 """
 
 from __future__ import annotations
@@ -21,5 +21,6 @@ from __future__ import annotations
 from agentmem.evaluation.cases import Collection, Labelled, Question
 from agentmem.evaluation.report import Evaluation
 from agentmem.evaluation.runner import evaluate
+from agentmem.evaluation.trials import HeldOut, held_out
 
-__all__ = ["Collection", "Evaluation", "Labelled", "Question", "evaluate"]
+__all__ = ["Collection", "Evaluation", "HeldOut", "Labelled", "Question", "evaluate", "held_out"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agentmem.evaluation.cases import Question
     from agentmem.types import SearchMode
 
-__all__ = ["MEASURES", "Evaluation", "Outcome"]
+__all__ = ["MEASURES", "Evaluation", "Outcome", "Packed"]
 
 #: Name to function, of those that depend on k; in the order in which they are shown.
 MEASURES = {
@@ -22,6 +22,14 @@ MEASURES = {
     "all": metrics.all_at,
     "ndcg": metrics.ndcg_at,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What ``Memory.context`` made of one question."""
+
+    labels: frozenset[str]  # of the memories in it
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,7 @@ class Outcome:
     seconds: float
     tokens: list[int]  # of each memory found, best first
     all_tokens: int  # of the whole collection
+    packed: Packed | None = None  # where a context was asked for
 
 
 @dataclass(slots=True)
@@ -82,6 +91,7 @@ class Evaluation:
             },
             "abstention_auroc": self.abstention(),
             "tokens": self._tokens(ks),
+            "context": self._context(),
             "ingest": {
                 "added": self.added,
                 "seconds": round(self.ingest_seconds, 3),
@@ -117,6 +127,25 @@ class Evaluation:
         taken = [outcome.seconds * 1000 for outcome in self.outcomes]
         found = {f"p{p}": _rounded(metrics.percentile(taken, p)) for p in (50, 95, 99)}
         return {"top_k": self.depth, **found}
+
+    def _context(self) -> dict[str, Any] | None:
+        """Of contexts as large as a share of the collection: the part of the answers that is in
+        them, by category too, and the part of the collection's tokens that they spare."""
+        judged = [(o, o.packed) for o in self.answerable if o.packed is not None and o.all_tokens]
+        if not judged:
+            return None
+        kept: dict[str, list[float]] = {"": []}
+        for outcome, packed in judged:
+            relevant = outcome.question.relevant
+            share = len(relevant & packed.labels) / len(relevant)
+            for name in {"", outcome.question.category}:
+                kept.setdefault(name, []).append(share)
+        return {
+            "tokens": round(fmean(packed.tokens for _, packed in judged), 1),
+            "saved": _rounded(fmean(1 - packed.tokens / o.all_tokens for o, packed in judged)),
+            "kept": _rounded(fmean(kept.pop(""))),
+            "categories": {name: _rounded(fmean(kept[name])) for name in sorted(kept)},
+        }
 
     def _tokens(self, ks: Sequence[int]) -> dict[str, Any] | None:
         """Mean tokens of a question's whole collection and of its first k memories."""

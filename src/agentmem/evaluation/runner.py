@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentmem.config import Limits
-from agentmem.evaluation.report import Evaluation, Outcome
+from agentmem.evaluation.report import Evaluation, Outcome, Packed
 
 if TYPE_CHECKING:
     from agentmem.evaluation.cases import Collection, Question
@@ -29,6 +29,8 @@ def evaluate(
     depth: int = 20,
     mode: SearchMode = "hybrid",
     count_tokens: CountTokens | None = None,
+    context: float | None = None,
+    template: Mapping[str, str] | None = None,
     done: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> Evaluation:
     """Store each collection, then search for each of its questions, one at a time.
@@ -42,6 +44,9 @@ def evaluate(
             Where several memories share a label, a second search, untimed, goes as deep as it
             takes to have ``depth`` labels.
         count_tokens: how many tokens each of some texts has.
+        context: also pack each question's ``Memory.context``, with a budget of this share of the
+            collection's tokens; needs ``count_tokens``.
+        template: how such a context looks, as ``Memory.context`` takes it.
         done: called after each collection.
 
     Raises:
@@ -50,7 +55,7 @@ def evaluate(
     memory.warm_up()
     evaluation = Evaluation(depth=depth, mode=mode)
     for collection in collections:
-        asker = _Asker(memory, evaluation, count_tokens)
+        asker = _Asker(memory, evaluation, count_tokens, context, template)
         asker.store(collection)
         asker.ask(collection)
         evaluation.collections += 1
@@ -63,11 +68,18 @@ class _Asker:
     """One collection at work."""
 
     def __init__(
-        self, memory: Memory, evaluation: Evaluation, count_tokens: CountTokens | None
+        self,
+        memory: Memory,
+        evaluation: Evaluation,
+        count_tokens: CountTokens | None,
+        context: float | None,
+        template: Mapping[str, str] | None,
     ) -> None:
         self._memory = memory
         self._evaluation = evaluation
         self._count = count_tokens
+        self._context = context
+        self._template = template
         self._labels: dict[str, str] = {}  # memory id to label
         self._tokens: dict[str, int] = {}  # memory id to tokens
 
@@ -106,8 +118,26 @@ class _Asker:
                     seconds=seconds,
                     tokens=[self._tokens.get(hit["id"], 0) for hit in found],
                     all_tokens=sum(self._tokens.values()),
+                    packed=self._pack(question),
                 )
             )
+
+    def _pack(self, question: Question) -> Packed | None:
+        if self._context is None or self._count is None:
+            return None
+        budget = int(self._context * sum(self._tokens.values()))
+        if budget < 1:
+            return Packed(frozenset(), 0)
+        scope: dict[str, Any] = dict(question.scope)
+        made = self._memory.context(
+            question.text,
+            max_tokens=budget,
+            tokenizer=self._count,
+            template=self._template,
+            asked_at=question.asked_at,
+            **scope,
+        )
+        return Packed(frozenset(self._labels.get(one, one) for one in made["ids"]), made["tokens"])
 
     def _support(self, question: Question) -> float:
         """By a search of its own, which is not timed."""

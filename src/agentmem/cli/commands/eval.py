@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +31,26 @@ def eval_command() -> None:
 
     The store is a temporary one, unless --store names another.
     """
+
+
+class _Settings(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """Settings of the ranking, all of them numbers."""
+
+    name = "NAME=VALUE,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, float]:
+        if isinstance(value, dict):
+            return value
+        found: dict[str, float] = {}
+        for part in str(value).split(","):
+            name, _, number = part.partition("=")
+            try:
+                found[name.strip()] = float(number) if "." in number else int(number)
+            except ValueError:
+                self.fail(f"{part!r} is not a setting such as window_weight=0.25", param, ctx)
+        return found
 
 
 class _Ranks(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -74,6 +96,24 @@ def _options(command: F) -> F:
                 type=click.IntRange(min=1),
                 metavar="N",
                 help="Only the first N conversations (locomo) or questions.",
+            ),
+            click.option(
+                "--context",
+                type=click.FloatRange(0, 100, min_open=True),
+                metavar="PERCENT",
+                help="Also pack contexts with this share of the tokens of everything stored.",
+            ),
+            click.option(
+                "--headings/--no-headings",
+                default=True,
+                help="Dates above the passages of such a context  [shown].",
+            ),
+            click.option(
+                "--try",
+                "trials",
+                type=_Settings(),
+                multiple=True,
+                help="Compare with these settings of the ranking; repeatable.",
             ),
             click.option("--details", is_flag=True, help="With --json: every question's ranks."),
             click.option(
@@ -130,6 +170,9 @@ def _evaluate(
     ks: list[int],
     mode: SearchMode,
     limit: int | None,
+    context: float | None,
+    headings: bool,
+    trials: tuple[dict[str, float], ...],
     details: bool,
     chart: Path | None,
     as_json: bool,
@@ -142,12 +185,19 @@ def _evaluate(
         from agentmem.evaluation.chart import require_chart
 
         require_chart(chart)
-    current = settings()
-    current.store = current.store or ":memory:"
-    embedder = store_embedder(current.path)
-    found = _run(dataset, path, embedder, ks, mode, limit)
+    asked: dict[str, Any] = {
+        "depth": ks[-1],
+        "mode": mode,
+        "context": None if context is None else context / 100,
+        "template": None if headings else {"head": ""},
+    }
     at = min(ks, key=lambda k: abs(k - DATASETS[dataset]))
+    with _store(keep=bool(trials)) as embedder:
+        found = _run(dataset, path, embedder, limit, asked)
+        others = {_name(t): _run(dataset, path, embedder, limit, asked, t) for t in trials}
     summary = {"dataset": dataset, "file": path, "embedder": embedder, **found.summary(ks)}
+    if others:
+        summary["trials"] = _compared({"as it is": found, **others}, ks, at)
     if chart is not None:
         from agentmem.evaluation.chart import draw
 
@@ -162,8 +212,38 @@ def _evaluate(
             click.echo(f"chart: {chart}")
 
 
+@contextmanager
+def _store(keep: bool) -> Iterator[str]:
+    """Where nobody named a store, a temporary one, which lasts for the whole command if it is to
+    be opened again; yields the embedder."""
+    current = settings()
+    with tempfile.TemporaryDirectory(prefix="agentmem-") as folder:
+        if not current.store:
+            current.store = str(Path(folder, "store")) if keep else ":memory:"
+        yield store_embedder(current.path)
+
+
+def _name(trial: dict[str, float]) -> str:
+    return ", ".join(f"{name}={value:g}" for name, value in trial.items())
+
+
+def _compared(trials: dict[str, Evaluation], ks: list[int], at: int) -> dict[str, Any]:
+    from agentmem.evaluation import held_out
+
+    best = held_out(trials, at)
+    return {
+        "settings": {name: found.summary(ks)["overall"] for name, found in trials.items()},
+        "held_out": None if best is None else {f"recall@{at}": best.recall, "chosen": best.chosen},
+    }
+
+
 def _run(
-    dataset: str, path: str, embedder: str, ks: list[int], mode: SearchMode, limit: int | None
+    dataset: str,
+    path: str,
+    embedder: str,
+    limit: int | None,
+    asked: dict[str, Any],
+    ranking: dict[str, float] | None = None,
 ) -> Evaluation:
     from agentmem.cli import datasets
     from agentmem.cli.fetching import ready
@@ -175,7 +255,11 @@ def _run(
     source = Source(path)
     try:
         counter = token_counter(ready(embedder) / "tokenizer.json")
-        with open_store() as memory, bar(f"Asking {source.stem}", "questions") as shown:
+        config = {"ranking": ranking} if ranking else None
+        with (
+            open_store(config=config) as memory,
+            bar(f"Asking {source.stem}", "questions") as shown,
+        ):
 
             def done(evaluation: Evaluation) -> None:
                 shown.update(source.position, source.size, items=len(evaluation.outcomes))
@@ -183,10 +267,9 @@ def _run(
             return evaluate(
                 memory,
                 datasets.read(source, dataset, limit),
-                depth=ks[-1],
-                mode=mode,
                 count_tokens=counter,
                 done=done,
+                **asked,
             )
     finally:
         source.close()
@@ -219,6 +302,15 @@ def _print_page(summary: dict[str, Any], ks: list[int], at: int) -> None:
     ]
     print_table(columns, rows)
     click.echo()
+    if "trials" in summary:
+        columns = [Column("ranking", style="bold")]
+        columns += [Column(title, right=True) for title in titles]
+        rows = [
+            [name, *(_percent(found[measure]) for measure in names)]
+            for name, found in summary["trials"]["settings"].items()
+        ]
+        print_table(columns, rows)
+        click.echo()
     for line in _remarks(summary, at):
         click.echo(line)
 
@@ -238,6 +330,19 @@ def _remarks(summary: dict[str, Any], at: int) -> list[str]:
         lines.append(
             f"tokens: {tokens[f'first@{at}']:,.0f} in the first {at} memories,"
             f" {tokens['collection']:,.0f} in all ({_percent(tokens[f'saved@{at}'])} % saved)"
+        )
+    held = summary.get("trials", {}).get("held_out")
+    if held is not None:
+        lines.append(
+            f"held out, each collection with what is best for the others:"
+            f" {_percent(held[f'recall@{at}'])} recall@{at}"
+            f" ({', '.join(f'{name}: {best}' for name, best in held['chosen'].items())})"
+        )
+    packed = summary["context"]
+    if packed is not None:
+        lines.append(
+            f"context: {_percent(packed['kept'])} % of the answers in"
+            f" {packed['tokens']:,.0f} tokens ({_percent(packed['saved'])} % saved)"
         )
     took = summary["search_ms"]
     if took["p50"] is not None:
