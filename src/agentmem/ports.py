@@ -375,13 +375,18 @@ class Store(Protocol):
         """Count these memories as read; kept in memory and written in batches, no events."""
         ...
 
-    def scrub(self) -> None:
-        """After a purge: overwrite free pages and truncate the WAL, so that erased content is
-        in no file of the store."""
+    def scrub(self) -> int:
+        """After a purge or a reset: overwrite free pages and truncate the WAL, so that erased
+        content is in no file of the store.  Returns what ``finish_erasing`` is told."""
+        ...
+
+    def finish_erasing(self, covered: int) -> None:
+        """Note that of what was purged until ``covered`` nothing is in any file, of projections,
+        too."""
         ...
 
     def reset(self) -> None:
-        """Erase everything and renew the epoch."""
+        """Drop everything and renew the epoch.  The caller runs ``scrub`` then."""
         ...
 
     def backup(

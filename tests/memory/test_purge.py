@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentmem import Memory
+from agentmem import Memory, StoreTimeoutError
 from agentmem.store import Store
 
 SECRET = "the quokka-7731 of the xylophone"
@@ -109,3 +109,45 @@ def test_what_a_killed_restore_left_is_erased_too(mem: Memory, path: Path, tmp_p
     assert {name for name, _ in files_with(path, traces)} >= {"agentmem.db.part"}
     mem.purge(user_id="secret-user")
     assert files_with(path, traces) == []
+
+
+@pytest.mark.parametrize("way", ["purge", "reset"])
+def test_one_that_was_killed_is_told_and_finished(mem: Memory, path: Path, way: str) -> None:
+    """Killed after its commit: nothing is in any answer, and the bytes are still there."""
+    traces = tell(mem)
+    mem.close()
+    program = (
+        "import os, sys\nfrom agentmem import Memory\nfrom agentmem.store import erase\n"
+        "erase.rewrite = lambda connection: os._exit(9)\n"
+        "mem = Memory(sys.argv[1], embedder='static')\n"
+        "mem.reset() if sys.argv[2] == 'reset' else mem.purge(user_id='secret-user')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path, way], check=False)
+    assert done.returncode == 9
+    with Memory(path, embedder="static") as again:
+        assert again.count(user_id="secret-user") == 0
+        assert files_with(path, traces)
+        (problem,) = again.check()["problems"]
+        assert "may still be in files" in problem
+        found = again.check(repair=True)
+        assert found["ok"]
+        assert found["repaired"][0] == problem
+        assert files_with(path, traces) == []
+        assert again.check() == {"ok": True, "problems": [], "repaired": []}
+
+
+def test_one_that_a_reader_held_up_is_finished_later(path: Path) -> None:
+    config = {"store": {"lock_timeout": 0.3}}
+    with Memory(path, embedder="static", config=config) as mem:
+        traces = tell(mem)
+        reader = Store(path)
+        with reader.read() as snapshot:
+            snapshot.stats()
+            with pytest.raises(StoreTimeoutError, match="agentmem check --repair"):
+                mem.purge(user_id="secret-user")
+            assert caches(mem) == [0, 0, 0]
+        reader.close()
+        mem.add("others go on", user_id="other")
+        assert not mem.check()["ok"]
+        assert mem.check(repair=True)["ok"]
+        assert files_with(path, traces) == []

@@ -113,7 +113,7 @@ def test_scrub_says_when_a_reader_holds_the_old_pages(open_store: Any, fill: Any
     with store.read():
         with store.write() as tx:
             tx.purge([record.id])
-        with pytest.raises(StoreTimeoutError, match="purge again"):
+        with pytest.raises(StoreTimeoutError, match="agentmem check --repair"):
             store.scrub()
     store.scrub()
     assert where_found(store.path, *traces(fill, SECRET)) == []
@@ -148,6 +148,7 @@ def test_reset_erases_everything_under_a_new_epoch(open_store: Any, fill: Any) -
     with other.read() as snapshot:
         epoch, seq = snapshot.epoch, snapshot.seq
     store.reset()
+    store.scrub()
     assert where_found(store.path, *traces(fill, SECRET), b"secret-user") == []
     for one in (store, other):
         with one.read() as snapshot:

@@ -298,9 +298,15 @@ class Engine:
     def _erase(self, erase: Callable[[], int]) -> int:
         count = erase()
         self._forget()
+        self._finish_erasing()
+        return count
+
+    def _finish_erasing(self) -> None:
+        """Leave no byte of what was purged in any file."""
+        covered = self.store.scrub()
         if self.projection.exists:
             self.projection.purge()
-        return count
+        self.store.finish_erasing(covered)
 
     def _forget(self) -> None:
         """Empty every cache of this process."""
@@ -313,8 +319,7 @@ class Engine:
         count = self.count(Scope(), None, show_expired=True)
         self.store.reset()
         self._forget()
-        if self.projection.exists:
-            self.projection.rebuild()
+        self._finish_erasing()
         return count
 
     def _committed(self, seq: int) -> None:
@@ -442,12 +447,19 @@ class Engine:
         self.check_usable()
         problems = self.store.check()
         repaired: list[str] = []
+        if self.store.is_erasing() and not problems:
+            found = ["what was purged may still be in files: the purge was broken off"]
+            if repair:
+                self._finish_erasing()
+                repaired = found
+            else:
+                problems = found
         # A damaged truth is nothing to compare with, and must not be copied over a good table.
         if self.projection.exists and not problems:
             damage = self.projection.verify()
             if damage and repair:
                 self.projection.rebuild(progress=progress)
-                repaired, damage = damage, self.projection.verify()
+                repaired, damage = repaired + damage, self.projection.verify()
             problems = damage
         return {"ok": not problems, "problems": problems, "repaired": repaired}
 

@@ -30,7 +30,8 @@ class Upkeep(Face):
         """Check the store and its projections.
 
         Args:
-            repair: rebuild projections that are damaged or differ.
+            repair: rebuild projections that are damaged or differ, and finish a purge that was
+                broken off.
 
         Returns:
             ``{"ok": bool, "problems": [str], "repaired": [str]}``

@@ -11,7 +11,10 @@ from agentmem.store import reembed
 from agentmem.store.connection import Connection
 from agentmem.store.rows import integers
 
-__all__ = ["drop_everything", "forget_keys", "ids_of", "purge", "rewrite"]
+__all__ = ["UNFINISHED", "drop_everything", "forget_keys", "ids_of", "purge", "rewrite"]
+
+#: In ``meta`` the seq of the last purge, until nothing of it is in any file, of projections, too.
+UNFINISHED = "erasing"
 
 
 def forget_keys(connection: Connection, keys: Sequence[int]) -> None:
@@ -69,8 +72,8 @@ def drop_everything(connection: Connection, seq: int) -> None:
         connection.execute(f"DELETE FROM {table}")
     connection.execute("DELETE FROM meta")
     connection.execute(
-        "INSERT INTO meta(name, value) VALUES ('epoch', ?), ('seq_floor', ?)",
-        (secrets.token_hex(16), seq),
+        "INSERT INTO meta(name, value) VALUES ('epoch', ?), ('seq_floor', ?), (?, ?)",
+        (secrets.token_hex(16), seq, UNFINISHED, seq),
     )
 
 

@@ -19,7 +19,7 @@ from agentmem.errors import (
     StoreTimeoutError,
 )
 
-__all__ = ["leaves_connection_usable", "path_error", "translate"]
+__all__ = ["leaves_connection_usable", "no_space", "path_error", "translate"]
 
 _FULL = (apsw.FullError,)
 _BUSY = (apsw.BusyError, apsw.LockedError)
@@ -75,7 +75,7 @@ def translate(error: apsw.Error, folder: Path) -> AgentMemError:
             "check that the folder exists and that this user can read and write it"
         )
     if isinstance(error, apsw.IOError):
-        if _no_space(folder):
+        if no_space(folder):
             return StoreFullError(_full_message(folder))
         code = getattr(error, "extendedresult", 0)
         return StoreError(
@@ -98,7 +98,8 @@ def _full_message(folder: Path) -> str:
     )
 
 
-def _no_space(folder: Path) -> bool:
+def no_space(folder: Path) -> bool:
+    """Whether the disk that holds ``folder`` is full, as far as this system can tell."""
     if not hasattr(os, "statvfs"):
         return False
     try:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from agentmem.config import StoreConfig
-from agentmem.errors import ClosedError, StoreError, StoreTimeoutError
+from agentmem.errors import ClosedError, StoreError, StoreFullError, StoreTimeoutError
 from agentmem.store import erase, schema
 from agentmem.store.access import AccessCounts, write_counts
 from agentmem.store.checkpoint import Checkpointer
 from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
-from agentmem.store.faults import translate
+from agentmem.store.faults import no_space, translate
 from agentmem.store.folder import (
     FileIdentity,
     is_made,
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from agentmem.ports import Progress
 
 __all__ = ["Store"]
+
+_ERASING = "SELECT value FROM meta WHERE name = ?"
+_FINISH = "run `agentmem check --repair` to finish"
 
 
 class Store:
@@ -239,13 +242,16 @@ class Store:
                     self._access.give_back(counts)
                     raise
 
-    def scrub(self) -> None:
+    def scrub(self) -> int:
         """Rewrite the database without its free space, empty the WAL, and remove what a restore
         that was killed has left in the folder.
+
+        Returns what ``finish_erasing`` is told when projections have done the same.
 
         Raises:
             StoreTimeoutError: a reader held the old pages longer than ``lock_timeout``; what was
                 purged is in no answer, but may still be in the files: scrub again.
+            StoreFullError: there is no room to write the database anew; the same.
         """
         from agentmem.store import copies
 
@@ -255,28 +261,47 @@ class Store:
             if self._writer is None or self._writer.broken:
                 self._replace_writer()
             assert self._writer is not None
+            covered: int = self._writer.value(_ERASING, (erase.UNFINISHED,)) or 0
             copies.remove_part(self.path)  # whoever makes a copy here holds the lock, too
             erase.rewrite(self._writer)
             emptied = self._writer.checkpoint(
                 apsw.SQLITE_CHECKPOINT_TRUNCATE, int(self._timeout * 1000)
             )
+            if not emptied and no_space(self.path):
+                raise StoreFullError
             if not emptied:
                 raise StoreTimeoutError(
                     f"a reader held the store {str(self.path)!r} for {self._timeout:g} s, so "
-                    "erased content may still be in its files; finish readers and purge again"
+                    f"erased content may still be in its files; finish readers, then {_FINISH}"
                 )
+        except StoreFullError as error:
+            raise StoreFullError(
+                f"the disk that holds {str(self.path)!r} has no room to write the database anew,"
+                f" so erased content may still be in its files; free some space, then {_FINISH}"
+            ) from error
         except apsw.Error as error:
             raise translate(error, self.path) from error
         finally:
             self._lock.release()
+        return covered
+
+    def is_erasing(self) -> bool:
+        """Whether bytes of what was purged may still be in files."""
+        with self.read() as snapshot:
+            return snapshot.meta(erase.UNFINISHED) is not None
+
+    def finish_erasing(self, covered: int) -> None:
+        """Note that of what was purged until ``covered`` nothing is in any file."""
+        with self.write() as transaction:
+            if (transaction.view.meta(erase.UNFINISHED) or 0) <= covered:
+                transaction.put_meta(erase.UNFINISHED, None)
 
     def reset(self) -> None:
-        """Erase everything, for every process, and renew the epoch."""
+        """Drop everything, for every process, and renew the epoch; ``scrub`` comes next."""
         with self.write() as transaction:
             assert self._writer is not None
             erase.drop_everything(self._writer, transaction.seq)
         self._access.take()
-        self.scrub()
 
     def backup(
         self, path: str | os.PathLike[str], *, progress: Progress | None = None

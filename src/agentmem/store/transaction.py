@@ -308,6 +308,7 @@ class WriteTransaction:
                     for seq, key in enumerate(keys, first)
                 ],
             )
+            self.put_meta(erase.UNFINISHED, self._state.seq)
         return known
 
     def ids_of(self, scope: Scope) -> list[bytes]:

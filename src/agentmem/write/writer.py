@@ -128,7 +128,7 @@ class Writer:
     # -- purge ----------------------------------------------------------------------------
 
     def purge_ids(self, ids: Sequence[str]) -> int:
-        """Erase these memories and their history from the store's files.
+        """Erase these memories and their history; ``Store.scrub`` erases their bytes.
 
         Raises:
             NotFoundError: an id that was never stored (or was purged before).
@@ -139,22 +139,18 @@ class Writer:
                 if one is None or not tx.purge([one]):
                     raise not_found(public)
             seq = tx.view.seq
-        self._erased(seq)
+        self._committed(seq)
         return len(raw)
 
     def purge_scope(self, scope: Scope) -> int:
-        """Erase every memory of a scope and its history; returns how many."""
+        """The same for every memory of a scope; returns how many."""
         with self._store.write() as tx:
             ids = tx.ids_of(scope)
             if ids:
                 tx.purge(ids)
             seq = tx.view.seq
-        self._erased(seq)
-        return len(ids)
-
-    def _erased(self, seq: int) -> None:
-        self._store.scrub()
         self._committed(seq)
+        return len(ids)
 
 
 def _apply(part: Part, tx: WriteTransaction) -> None:

@@ -136,7 +136,7 @@ def migrate(as_json: bool) -> None:
     with bar("Making keywords", "memories") as shown:
         result = run(path, progress=shown)
     made = result["reanalyzed"]
-    text = "the store has the schema and the keywords of this version"
+    text = "the store has the current schema and keywords"
     _print_result(result, f"{text}; {number_text(made)} done" if made else text, as_json)
 
 
