@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _T = TypeVar("_T")
+
+_UNREACHED = 1e9  # scores are 1 at most
 _log = logging.getLogger("agentmem.store")
 
 
@@ -438,8 +440,11 @@ class Engine:
         if self.config.projection.enabled:
             self.projection.drain()
 
-    def warm_up(self) -> None:
+    def warm_up(self, scope: Scope) -> None:
         self.embedder.warm_up()
+        if scope:
+            # Loads whatever a search needs; no score is that high, so nothing counts as read.
+            self.searcher.search_batch(["warm up"], scope=scope, threshold=_UNREACHED)
 
     def check(self, *, repair: bool, progress: Progress | None) -> dict[str, Any]:
         """Problems of the store, which only a backup mends, and of the projection, which can be

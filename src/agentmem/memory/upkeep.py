@@ -22,9 +22,22 @@ class Upkeep(Face):
         """Wait until every projection has caught up with the log."""
         self._engine.flush()
 
-    def warm_up(self) -> None:
-        """Load the model now instead of with the first text."""
-        self._engine.warm_up()
+    def warm_up(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        org_id: str | None = None,
+    ) -> None:
+        """Load now what the first call would have to: the model, and what a search in a scope
+        needs in memory, if there is a scope (given here, or the default one).
+
+        Raises:
+            ModelError (and its kinds): the model cannot be loaded.
+            ScopeError: an id that cannot be one.
+        """
+        self._engine.warm_up(self._resolve(user_id, agent_id, run_id, org_id))
 
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> dict[str, Any]:
         """Check the store and its projections.
