@@ -144,7 +144,8 @@ class ProjectionConfig:
     enabled: bool = True
     uri: str = ""  # any LanceDB URI; empty: ``vectors.lance`` inside the store
     drain_rows: int = 10_000  # drain in the background once the tail is this long
-    batch_rows: int = 20_000  # rows of one Arrow batch
+    batch_rows: int = 50_000  # events of one batch of Arrow rows
+    batch_bytes: int = 32 << 20  # of those rows; two batches are in memory at the same time
 
 
 @dataclass(frozen=True, slots=True)

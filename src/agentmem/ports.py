@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import os
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
         HistoryEntry,
         Hit,
         IndexRows,
+        MemoryColumns,
         NewMemory,
         PartitionKey,
         Record,
         Scope,
         SearchMode,
+        Tail,
         TermBatch,
         VectorSource,
     )
@@ -45,6 +47,8 @@ __all__ = [
     "Store",
     "WriteTransaction",
 ]
+
+T = TypeVar("T")
 
 #: ``progress(done, total)``; ``total`` is 0 while unknown.
 Progress = Callable[[int, int], None]
@@ -220,6 +224,19 @@ class Snapshot(Protocol):
 
     def changes(self, since: int, *, limit: int = 0) -> Changes:
         """What changed after event ``since``; with ``limit``, at most that many events."""
+        ...
+
+    def tail(
+        self, since: int, make: Callable[[MemoryColumns], T], *, events: int, size: int
+    ) -> Tail[T]:
+        """What changed after event ``since``, as whole rows, for whoever has applied all before
+        it: at most so many events, and rows of about ``size`` bytes (with one more, at least
+        one).  ``make`` is called with parts of a few thousand rows, of which it makes what is
+        kept."""
+        ...
+
+    def columns(self, keys: Sequence[int]) -> MemoryColumns:
+        """The live memories among ``keys``, in that order."""
         ...
 
     # -- another model (see ``write.moving``)

@@ -6,9 +6,10 @@ integer primary key of a memory in SQLite (never reused).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,15 +28,19 @@ __all__ = [
     "Hit",
     "IndexRows",
     "JSONObject",
+    "MemoryColumns",
     "ModelFiles",
     "NewMemory",
     "PartitionKey",
     "Record",
     "Scope",
     "SearchMode",
+    "Tail",
     "TermBatch",
     "VectorSource",
 ]
+
+T = TypeVar("T")
 
 #: Scope columns, from the narrowest partition to the widest (DESIGN: user, agent, run, org).
 SCOPE_FIELDS = ("user_id", "agent_id", "run_id", "org_id")
@@ -212,6 +217,43 @@ class Changes:
     seq: int  # last seq covered; apply and remember it
     rows: IndexRows
     gone: NDArray[np.int64]  # keys named in the tail that no longer exist
+
+
+@dataclass(slots=True)
+class MemoryColumns:
+    """n whole live memories: a sequence per column, as they are stored."""
+
+    key: Sequence[int]
+    seq: Sequence[int]
+    id: Sequence[bytes]
+    content: Sequence[str]
+    content_hash: Sequence[bytes]
+    metadata: Sequence[str | None]
+    scope: Sequence[int]  # interned ids
+    actor_id: Sequence[str | None]
+    role: Sequence[str | None]
+    memory_type: Sequence[str]
+    level: Sequence[str | int | None]
+    importance: Sequence[float | None]
+    event_at: Sequence[int]
+    created_at: Sequence[int]
+    updated_at: Sequence[int]
+    expires_at: Sequence[int | None]
+    position: Sequence[int]
+    idempotency_key: Sequence[str | None]
+    vectors: NDArray[np.float16] | NDArray[np.float32]  # (n, dim); float32 if any row is a caller's
+    scope_table: dict[int, Scope] = field(default_factory=dict)  # every id in ``scope``
+
+
+@dataclass(slots=True)
+class Tail(Generic[T]):
+    """A stretch of the log in one snapshot: memories as they are now, in parts, each made of at
+    most a few thousand ``MemoryColumns``."""
+
+    seq: int  # last seq covered; apply and remember it
+    added: list[T]  # memories whose ADD is in the stretch, by ascending key
+    changed: list[T]  # memories of before that the stretch names
+    gone: list[int]  # keys of before that it names and that no longer exist
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,7 @@ def test_a_changed_value_is_found(
     lance: Any, drained: list[int], store_path: Path, column: str, value: Any
 ) -> None:
     table_of(store_path).update(where=f"key = {drained[3]}", values={column: value})
-    found = lance.verify()
-    assert f"memory {drained[3]} has another {column} in the table" in found
-    assert len(found) == 2  # and the version that nobody vouches for
+    assert lance.verify() == [f"memory {drained[3]} has another {column} in the table"]
     lance.rebuild()
     assert lance.verify() == []
 
@@ -70,7 +68,7 @@ def test_many_differences_are_counted(lance: Any, drained: list[int], store_path
     table_of(store_path).update(where="key > 0", values={"content": "forged"})
     found = lance.verify()
     assert len(found) == 21
-    assert found[-1] == "21 more differences"
+    assert found[-1] == "20 more differences"
 
 
 def test_what_the_table_has_not_reached_is_no_difference(

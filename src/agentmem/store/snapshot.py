@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentmem.errors import ClosedError, FilterError, NotFoundError, StoreCorruptError
 from agentmem.ports import Filter
@@ -19,7 +19,16 @@ from agentmem.store.rows import (
     scopes_matching,
     to_records,
 )
-from agentmem.types import Changes, HistoryEntry, IndexRows, PartitionKey, Record, Scope
+from agentmem.types import (
+    Changes,
+    HistoryEntry,
+    IndexRows,
+    MemoryColumns,
+    PartitionKey,
+    Record,
+    Scope,
+    Tail,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +37,8 @@ if TYPE_CHECKING:
     from agentmem.ports import Remake
 
 __all__ = ["ScopeCache", "Snapshot", "State", "read_state"]
+
+_T = TypeVar("_T")
 
 _CHUNK = 20_000
 
@@ -323,6 +334,26 @@ class Snapshot:
         rows = self._index_rows(named)
         gone = np.setdiff1d(np.array(named, dtype=np.int64), rows.keys, assume_unique=True)
         return Changes(seq=max(seq, since), rows=rows, gone=gone)
+
+    def tail(
+        self, since: int, make: Callable[[MemoryColumns], _T], *, events: int, size: int
+    ) -> Tail[_T]:
+        from agentmem.store import feed
+
+        return feed.tail(
+            self._db,
+            since,
+            min(self.seq, since + events),
+            make,
+            dim=self.dim,
+            known=self._scopes,
+            size=size,
+        )
+
+    def columns(self, keys: Sequence[int]) -> MemoryColumns:
+        from agentmem.store import feed
+
+        return feed.columns_of(self._db, keys, self.dim, self._scopes)
 
     def _index_rows(self, keys: list[int] | None) -> IndexRows:
         """Rows of ascending ``keys``, or of all memories."""

@@ -5,30 +5,34 @@ which it is relied on:
 
 - *One drainer.*  The lock.
 - *The watermark follows the table.*  Commit, make the table's files durable, then replace the
-  watermark.  Commits that no watermark vouches for (a crash in between) are rolled back.
-- *A fence.*  Before each commit the watermark must be the one this drainer wrote, and each
-  commit must be the table's very next version.  A drainer that slept while its lock was lost
-  notices either, and starts over from the watermark.
+  watermark.  A table with more or fewer rows than its watermark vouches for (a crash in between)
+  is rolled back; so memories that are new since the watermark can be appended without a look.
+- *A fence.*  Before each commit the watermark must be the one this drainer wrote, and after it
+  the table must have as many rows as it should.  A drainer that slept while its lock was lost
+  notices either, and starts over from the watermark; whoever took over rolls back what it did.
 - *Rows carry their seq.*  A merge replaces only rows with a smaller one, and keys are never
-  reused, so applying a part of the log twice changes nothing.
+  reused, so applying changes twice changes nothing.
 - *One table per life.*  Its name is new with each epoch and each rebuild, so whoever still writes
   to an old one writes to nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from agentmem.errors import StoreCorruptError, StoreError
+from agentmem.errors import StoreError
+from agentmem.vector.ahead import Ahead
 from agentmem.vector.faults import Overtaken, TableLost
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from agentmem.config import ProjectionConfig
     from agentmem.ports import Progress, Snapshot, Store
-    from agentmem.types import Changes, IndexRows
+    from agentmem.types import Tail
     from agentmem.vector.place import Place
     from agentmem.vector.table import Table
     from agentmem.vector.watermark import Watermark
@@ -39,8 +43,6 @@ _COMPACT_AFTER = 64  # commits; each leaves a file or two, and a search opens th
 _KEEP = timedelta(minutes=1)  # versions that another process may still be reading
 _AT_ONCE = timedelta(milliseconds=1)  # LanceDB warns about zero
 _RESTARTS = 8
-_SLICE_ROWS = 2_000  # records fetched at once
-_SLICE_BYTES = 64 << 20  # text of one Arrow batch: few long memories must not fill the memory
 
 
 def fits(mark: Watermark, snapshot: Snapshot) -> bool:
@@ -53,12 +55,13 @@ def fits(mark: Watermark, snapshot: Snapshot) -> bool:
 
 
 class Follower:
-    """Applies the log of ``store`` to the table in ``place``, ``batch_rows`` events at a time."""
+    """Applies the log of ``store`` to the table in ``place``, in batches of ``config``."""
 
-    def __init__(self, place: Place, store: Store, batch_rows: int) -> None:
+    def __init__(self, place: Place, store: Store, config: ProjectionConfig) -> None:
         self._place = place
         self._store = store
-        self._batch_rows = max(1, batch_rows)
+        self._events = max(1, config.batch_rows)
+        self._bytes = max(1, config.batch_bytes)
         self.rows = 0  # applied since this process began
         self.rebuilds = 0
 
@@ -118,23 +121,46 @@ class Follower:
         if mark.table:
             mark, table = self._open(mark)
         start = mark.seq
-        while mark.seq < goal and not stopped():
-            with self._store.read() as snapshot:
-                if not fits(mark, snapshot):
-                    raise Overtaken  # a reset or another model meanwhile
-                changes = snapshot.changes(mark.seq, limit=self._batch_rows)
-                if table is None and len(changes.rows.keys):
-                    mark, table = self._create(mark, changes.rows)
+        with closing(Ahead(lambda since: self._read(mark.epoch, since), start, goal)) as batches:
+            while mark.seq < goal and not stopped():
+                tail = batches.next()
+                if table is None and tail.added:
+                    mark, table = self._create(mark, tail.added[0].schema)
                 if table is not None:
-                    mark = self._apply(snapshot, changes, mark, table)
-            mark = mark.at(seq=changes.seq)
-            self._place.save(mark)
-            if progress is not None:
-                progress(min(mark.seq, goal) - start, goal - start)
+                    mark = self._apply(tail, mark, table)
+                mark = mark.at(seq=tail.seq)
+                if table is not None and mark.seq >= goal:
+                    self._check(mark)
+                self._place.save(mark)
+                if progress is not None:
+                    progress(min(mark.seq, goal) - start, goal - start)
         if table is not None and mark.commits >= _COMPACT_AFTER:
             table.compact(_KEEP)
             self._place.save(mark.at(version=table.version, commits=0))
         return mark.seq
+
+    def _check(self, mark: Watermark) -> None:
+        """An append does not notice that what was there before it is gone, so read the keys: ten
+        milliseconds for a million.
+
+        Raises:
+            TableLost
+        """
+        from agentmem.vector.table import Table
+
+        Table.open(self._place.uri, mark.table).check(mark.rows, mark.seq)
+
+    def _read(self, epoch: str, since: int) -> Tail[pa.RecordBatch]:
+        """
+        Raises:
+            Overtaken: a reset or another model meanwhile.
+        """
+        from agentmem.vector.rows import arrow_rows
+
+        with self._store.read() as snapshot:
+            if snapshot.epoch != epoch:
+                raise Overtaken
+            return snapshot.tail(since, arrow_rows, events=self._events, size=self._bytes)
 
     def _adopt(self, snapshot: Snapshot) -> Watermark:
         mark = self._place.load()
@@ -153,45 +179,48 @@ class Follower:
         from agentmem.vector.table import Table
 
         table = Table.open(self._place.uri, mark.table)
-        if table.version < mark.version or table.schema != arrow_schema(mark.dim, half=True):
+        if table.version < mark.version or table.schema != arrow_schema(mark.dim):
             raise TableLost(
                 f"the LanceDB table {mark.table} in {self._place.uri} is not the one that was"
                 " left there; run `agentmem check --repair`, which rebuilds it from SQLite"
             )
-        if table.version > mark.version:
+        if table.rows != mark.rows:
             table.roll_back(mark.version)
+        if table.version > mark.version:
             mark = mark.at(version=table.version)
             self._place.save(mark)
         return mark, table
 
-    def _create(self, mark: Watermark, rows: IndexRows) -> tuple[Watermark, Table]:
-        from agentmem.vector.rows import arrow_schema
+    def _create(self, mark: Watermark, schema: pa.Schema) -> tuple[Watermark, Table]:
         from agentmem.vector.table import Table
 
         # A crash right after ``create`` leaves a table that no watermark names.
         self._place.discard(mark.epoch)
         name = self._place.new_table(mark.epoch)
-        dim = rows.vectors.shape[1]
-        table = Table.create(self._place.uri, name, arrow_schema(dim, half=True))
+        table = Table.create(self._place.uri, name, schema)
+        dim = schema.field("vector").type.list_size
         mark = mark.at(table=name, dim=dim, version=table.version)
         self._place.save(mark)
         return mark, table
 
-    def _apply(
-        self, snapshot: Snapshot, changes: Changes, mark: Watermark, table: Table
-    ) -> Watermark:
+    def _apply(self, tail: Tail[pa.RecordBatch], mark: Watermark, table: Table) -> Watermark:
         """The commits of one stretch of the log; returns the mark with its new version."""
-        first = table.version
-        for batch in _batches(snapshot, changes.rows):
+        commits = mark.commits
+        if tail.added:
             self._fence(mark)
-            table.upsert(batch)
-            self.rows += batch.num_rows
-        if len(changes.gone):
+            table.append(tail.added)
+            commits += 1
+        if tail.changed:
             self._fence(mark)
-            table.delete(changes.gone.tolist(), snapshot.seq)
-            self.rows += len(changes.gone)
+            table.upsert(tail.changed)
+            commits += 1
+        if tail.gone:
+            self._fence(mark)
+            table.delete(tail.gone, tail.seq)
+            commits += 1
         self._fence(mark)
-        return mark.at(version=table.version, commits=mark.commits + table.version - first)
+        self.rows += sum(len(batch) for batch in [*tail.added, *tail.changed]) + len(tail.gone)
+        return mark.at(version=table.version, rows=table.rows, commits=commits)
 
     def _fence(self, mark: Watermark) -> None:
         """
@@ -200,31 +229,3 @@ class Follower:
         """
         if self._place.load() != mark:
             raise Overtaken
-
-
-def _batches(snapshot: Snapshot, rows: IndexRows) -> Iterator[pa.RecordBatch]:
-    """The rows as Arrow batches, each bounded in bytes."""
-    import numpy as np
-
-    from agentmem.vector.rows import arrow_rows
-
-    vectors = rows.vectors.astype(np.float16, copy=False)
-    keys = rows.keys.tolist()
-    records, size, begin = [], 0, 0
-    for start in range(0, len(keys), _SLICE_ROWS):
-        wanted = keys[start : start + _SLICE_ROWS]
-        found = snapshot.records(wanted)
-        for i, key in enumerate(wanted, start):
-            record = found.get(key)
-            if record is None:
-                raise StoreCorruptError(
-                    f"memory {key} is in the log's tail and not among the rows; run"
-                    " `agentmem check --repair`"
-                )
-            records.append(record)
-            size += len(record.content) + len(record.metadata or "")
-            if size >= _SLICE_BYTES:
-                yield arrow_rows(records, vectors[begin : i + 1])
-                records, size, begin = [], 0, i + 1
-    if records:
-        yield arrow_rows(records, vectors[begin:])

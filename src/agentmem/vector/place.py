@@ -38,7 +38,14 @@ class Place:
     def start(self, epoch: str, model_id: str) -> Watermark:
         """The watermark of a projection that has nothing yet."""
         return Watermark(
-            epoch=epoch, uri=self._configured, model_id=model_id, table="", seq=0, version=0, dim=0
+            epoch=epoch,
+            uri=self._configured,
+            model_id=model_id,
+            table="",
+            seq=0,
+            version=0,
+            rows=0,
+            dim=0,
         )
 
     def save(self, mark: Watermark) -> None:

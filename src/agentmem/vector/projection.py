@@ -47,7 +47,7 @@ class LanceProjection:
         self._store = store
         self._config = config
         self._place = Place(home, config.uri)
-        self._follower = Follower(self._place, store, config.batch_rows)
+        self._follower = Follower(self._place, store, config)
         self._lock = DrainLock(home / "drain.lock", patience)
         self._background = Background("agentmem-drain", self._drain_tail)
         self._threshold = max(1, config.drain_rows)

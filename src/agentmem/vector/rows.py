@@ -1,11 +1,11 @@
-"""Memories as rows of Arrow: what the LanceDB table and Parquet files hold.
+"""Memories as rows of Arrow: what the LanceDB table holds.
 
 =================  =======================  ====================================================
 column             type                     meaning
 =================  =======================  ====================================================
 key                int64                    the integer key in SQLite; never reused in one epoch
 seq                int64                    the last event that changed the memory
-id                 fixed_size_binary[16]    the UUID; with ``text_ids`` a string
+id                 fixed_size_binary[16]    the UUID
 content            string
 content_hash       fixed_size_binary[16]    BLAKE2b-128 of the content's UTF-8
 metadata           string or null           a JSON object
@@ -21,8 +21,7 @@ updated_at         timestamp[us, UTC]
 expires_at         timestamp[us, UTC]       null: never
 position           int64                    0, 1, 2... within its exact scope
 idempotency_key    string or null
-vector             fixed_size_list[dim]     of float16 or float32, as the array given
-vector_source      int32                    a ``VectorSource``; only where sources are given
+vector             fixed_size_list[dim]     of float16
 =================  =======================  ====================================================
 
 This module imports pyarrow, so import it where it is used.
@@ -37,12 +36,13 @@ import numpy as np
 import pyarrow as pa
 
 from agentmem._native import arrow
-from agentmem.ids import id_to_str
+from agentmem._native import vectors as native
+from agentmem.types import SCOPE_FIELDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from agentmem.types import Record
+    from agentmem.types import MemoryColumns
 
 __all__ = ["arrow_rows", "arrow_schema"]
 
@@ -50,84 +50,71 @@ _TIME = pa.timestamp("us", tz="UTC")
 _BYTES16 = pa.binary(16)
 
 
-def arrow_schema(
-    dim: int, *, half: bool, text_ids: bool = False, sources: bool = False
-) -> pa.Schema:
-    """The schema of ``arrow_rows`` for vectors of ``dim`` numbers, float16 where ``half``."""
+def arrow_schema(dim: int) -> pa.Schema:
+    """The schema of ``arrow_rows`` for vectors of ``dim`` numbers."""
     text, number = pa.utf8(), pa.int64()
-    fields = [
-        ("key", number),
-        ("seq", number),
-        ("id", text if text_ids else _BYTES16),
-        ("content", text),
-        ("content_hash", _BYTES16),
-        ("metadata", text),
-        ("user_id", text),
-        ("agent_id", text),
-        ("run_id", text),
-        ("org_id", text),
-        ("actor_id", text),
-        ("role", text),
-        ("memory_type", text),
-        ("level", text),
-        ("level_number", number),
-        ("importance", pa.float64()),
-        ("event_at", _TIME),
-        ("created_at", _TIME),
-        ("updated_at", _TIME),
-        ("expires_at", _TIME),
-        ("position", number),
-        ("idempotency_key", text),
-        ("vector", pa.list_(pa.float16() if half else pa.float32(), dim)),
-    ]
-    if sources:
-        fields.append(("vector_source", pa.int32()))
-    return pa.schema(fields)
+    return pa.schema(
+        [
+            ("key", number),
+            ("seq", number),
+            ("id", _BYTES16),
+            ("content", text),
+            ("content_hash", _BYTES16),
+            ("metadata", text),
+            ("user_id", text),
+            ("agent_id", text),
+            ("run_id", text),
+            ("org_id", text),
+            ("actor_id", text),
+            ("role", text),
+            ("memory_type", text),
+            ("level", text),
+            ("level_number", number),
+            ("importance", pa.float64()),
+            ("event_at", _TIME),
+            ("created_at", _TIME),
+            ("updated_at", _TIME),
+            ("expires_at", _TIME),
+            ("position", number),
+            ("idempotency_key", text),
+            ("vector", pa.list_(pa.float16(), dim)),
+        ]
+    )
 
 
-def arrow_rows(
-    records: Sequence[Record],
-    vectors: NDArray[np.float16] | NDArray[np.float32],
-    *,
-    sources: NDArray[np.uint8] | None = None,
-    text_ids: bool = False,
-) -> pa.RecordBatch:
-    """One record batch of whole memories; ``vectors[i]`` (``(n, dim)``, taken without a copy if
-    C-contiguous) and ``sources[i]`` belong to ``records[i]``."""
-    sourced = sources is not None
-    half = vectors.dtype == np.float16
-    schema = arrow_schema(vectors.shape[1], half=half, text_ids=text_ids, sources=sourced)
-    rows: Any = np.ascontiguousarray(vectors)
-    scopes = [r.scope for r in records]
-    levels = [r.level for r in records]
-    ids = [r.id for r in records]
+def arrow_rows(rows: MemoryColumns) -> pa.RecordBatch:
+    """One record batch of whole memories; a caller's vectors are rounded to float16, others are
+    taken without a copy."""
+    vectors: NDArray[Any] = rows.vectors
+    if vectors.dtype != np.float16:
+        vectors = native.to_f16(vectors)
+    scopes = rows.scope_table
+    schema = arrow_schema(vectors.shape[1])
     columns = {
-        "key": _numbers([r.key for r in records]),
-        "seq": _numbers([r.seq for r in records]),
-        "id": arrow.utf8([id_to_str(i) for i in ids]) if text_ids else _bytes16(ids),
-        "content": arrow.utf8([r.content for r in records]),
-        "content_hash": _bytes16([r.content_hash for r in records]),
-        "metadata": arrow.utf8([r.metadata for r in records]),
-        "user_id": arrow.utf8([s.user_id for s in scopes]),
-        "agent_id": arrow.utf8([s.agent_id for s in scopes]),
-        "run_id": arrow.utf8([s.run_id for s in scopes]),
-        "org_id": arrow.utf8([s.org_id for s in scopes]),
-        "actor_id": arrow.utf8([r.actor_id for r in records]),
-        "role": arrow.utf8([r.role for r in records]),
-        "memory_type": arrow.utf8([r.memory_type for r in records]),
-        "level": arrow.utf8([level if isinstance(level, str) else None for level in levels]),
-        "level_number": _optional([None if isinstance(level, str) else level for level in levels]),
-        "importance": _optional([r.importance for r in records], np.float64),
-        "event_at": arrow.timestamp(_int64([r.event_at for r in records])),
-        "created_at": arrow.timestamp(_int64([r.created_at for r in records])),
-        "updated_at": arrow.timestamp(_int64([r.updated_at for r in records])),
-        "expires_at": _optional([r.expires_at for r in records], make=arrow.timestamp),
-        "position": _numbers([r.position for r in records]),
-        "idempotency_key": arrow.utf8([r.idempotency_key for r in records]),
-        "vector": arrow.fixed_list(rows),
+        "key": _numbers(rows.key),
+        "seq": _numbers(rows.seq),
+        "id": _bytes16(rows.id),
+        "content": arrow.utf8(rows.content),
+        "content_hash": _bytes16(rows.content_hash),
+        "metadata": arrow.utf8(rows.metadata),
+        **{
+            name: arrow.utf8(_looked_up({i: getattr(s, name) for i, s in scopes.items()}, rows))
+            for name in SCOPE_FIELDS
+        },
+        "actor_id": arrow.utf8(rows.actor_id),
+        "role": arrow.utf8(rows.role),
+        "memory_type": arrow.utf8(rows.memory_type),
+        "level": arrow.utf8([level if isinstance(level, str) else None for level in rows.level]),
+        "level_number": _optional([None if isinstance(n, str) else n for n in rows.level]),
+        "importance": _optional(rows.importance, np.float64),
+        "event_at": arrow.timestamp(_int64(rows.event_at)),
+        "created_at": arrow.timestamp(_int64(rows.created_at)),
+        "updated_at": arrow.timestamp(_int64(rows.updated_at)),
+        "expires_at": _optional(rows.expires_at, make=arrow.timestamp),
+        "position": _numbers(rows.position),
+        "idempotency_key": arrow.utf8(rows.idempotency_key),
+        "vector": arrow.fixed_list(vectors),
     }
-    if sources is not None:
-        columns["vector_source"] = arrow.int32(sources.astype(np.int32))
     batch = pa.record_batch(arrow.record_batch(columns))
     # The kernel has no float64; its eight bytes travelled as an integer.
     arrays = [
@@ -135,6 +122,10 @@ def arrow_rows(
         for name, column in zip(schema.names, batch.columns, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _looked_up(names: dict[int, str | None], rows: MemoryColumns) -> list[str | None]:
+    return list(map(names.__getitem__, rows.scope))
 
 
 def _int64(values: Sequence[int]) -> NDArray[np.int64]:

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["Table", "drop_tables"]
 
 _IN_LIST = 10_000  # keys named in one delete
+_KEYS = 65_536  # read at once
 
 
 class Table:
-    """An open table.  Only the holder of the drain lock may change it.
+    """An open table.  Only the holder of the drain lock may change its rows.
 
-    ``version`` is the one after the last commit that went through this object.
+    ``version`` is the one after the last commit that went through this object, ``rows`` how many
+    it then had.  Others may commit in between what leaves the rows as they are: indexes, and small
+    files merged.  A commit of rows by someone else shows in their number.
     """
 
     def __init__(self, uri: str, name: str, inner: Any) -> None:
@@ -35,6 +38,7 @@ class Table:
         self._name = name
         self._inner = inner
         self.version: int = inner.version
+        self.rows: int = inner.count_rows()  # a sum over the manifest; reads no data
 
     @classmethod
     def create(cls, uri: str, name: str, schema: pa.Schema) -> Table:
@@ -61,16 +65,27 @@ class Table:
         with _translated(self._uri, self._name):
             return self._inner.schema
 
-    def upsert(self, batch: pa.RecordBatch) -> None:
+    def append(self, batches: Sequence[pa.RecordBatch]) -> None:
+        """Add rows whose keys are not in the table: a seventh of what ``upsert`` costs."""
+        import pyarrow as pa
+
+        added = pa.Table.from_batches(batches)
+        with _translated(self._uri, self._name):
+            result = self._inner.add(added)
+        self._advance(result.version, self.rows + added.num_rows)
+
+    def upsert(self, batches: Sequence[pa.RecordBatch]) -> None:
         """Insert rows, or replace rows of the same key that carry a smaller ``seq``."""
+        import pyarrow as pa
+
         with _translated(self._uri, self._name):
             result = (
                 self._inner.merge_insert("key")
                 .when_matched_update_all(where="target.seq < source.seq")
                 .when_not_matched_insert_all()
-                .execute(batch)
+                .execute(pa.Table.from_batches(batches))
             )
-        self._advance(result.version)
+        self._advance(result.version, self.rows + result.num_inserted_rows)
 
     def delete(self, keys: Sequence[int], seq: int) -> None:
         """Remove the rows of ``keys`` that are not newer than ``seq``."""
@@ -78,7 +93,10 @@ class Table:
             named = ",".join(map(str, keys[start : start + _IN_LIST]))
             with _translated(self._uri, self._name):
                 result = self._inner.delete(f"key IN ({named}) AND seq <= {seq}")
-            self._advance(result.version)
+                left = self._inner.count_rows()
+            # Not all of them need have been there.
+            at_least = self.rows - len(keys[start : start + _IN_LIST])
+            self._advance(result.version, min(max(left, at_least), self.rows))
 
     def roll_back(self, version: int) -> None:
         """Make ``version`` the newest state again: what was committed after it is undone.
@@ -90,13 +108,14 @@ class Table:
             self._inner.checkout(version)
             self._inner.restore()
             self.version = self._inner.version
+            self.rows = self._inner.count_rows()
 
     def rewrite(self) -> None:
         """Copy every live row into new files, so that no file of the newest version still holds
         a deleted one (compaction alone leaves files with few deletions as they are)."""
         with _translated(self._uri, self._name):
             result = self._inner.update(where="true", values_sql={"seq": "seq"})
-        self._advance(result.version)
+        self._advance(result.version, self.rows)
 
     def compact(self, keep: timedelta, *, abandoned: bool = False) -> None:
         """Merge small files and delete the files of versions older than ``keep`` (more than
@@ -110,10 +129,34 @@ class Table:
         with _translated(self._uri, self._name):
             yield from self._inner.search().limit(None).to_batches(rows)
 
-    def _advance(self, version: int) -> None:
-        before, self.version = self.version, version
-        if version != before + 1:
-            raise Overtaken
+    def check(self, rows: int, newest: int) -> None:
+        """Read every key.
+
+        Raises:
+            TableLost: a data file cannot be read, there are not so many ``rows``, or a key is
+                beyond ``newest``.
+        """
+        found = beyond = 0
+        with _translated(self._uri, self._name):
+            for batch in self._inner.search().select(["key"]).limit(None).to_batches(_KEYS):
+                found += batch.num_rows
+                beyond += int((batch["key"].to_numpy() > newest).sum())
+        if found != rows or beyond:
+            raise TableLost(
+                f"the LanceDB table {self._name} in {self._uri} has {found} rows where it was left"
+                f" with {rows}, and {beyond} that are not due yet; run `agentmem check --repair`,"
+                " which rebuilds it from SQLite"
+            )
+
+    def _advance(self, version: int, rows: int) -> None:
+        """Take note of a commit, which should have left so many rows."""
+        before = self.version
+        self.version, self.rows = version, rows
+        if version == before + 1:
+            return
+        with _translated(self._uri, self._name):
+            if self._inner.count_rows() != rows:
+                raise Overtaken
 
 
 def drop_tables(uri: str, names: Collection[str], prefix: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "Watermark", "load", "remove", "save"]
 
 #: Layout of the table; a projection of another layout is rebuilt.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Watermark:
     table: str  # its name; empty while no memory has ever been drained
     seq: int  # the last event applied
     version: int  # the table's own version after that event
+    rows: int  # how many it then had
     dim: int  # of the vectors; 0 while there is no table
     commits: int = 0  # of the table since it was last compacted
     format: int = FORMAT
