@@ -7,6 +7,7 @@ each function says what becomes of them, and the caller decides.
 from cpython.pycapsule cimport PyCapsule_Import
 from libc.stdint cimport int8_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 from kernels cimport agm_dispatch, agm_heap, agm_heap_drain, agm_heap_offer, agm_kernels, agm_rotate
 
@@ -171,6 +172,25 @@ def dequantize_int8(codes, scales):
         _simd.current.dequantize(<const int8_t *>code_in.view.buf, <const float *>scale_in.view.buf,
                                  code_in.size(0), code_in.size(1), <float *>target.view.buf)
     return out
+
+
+def unit(vector, Py_ssize_t dim):
+    """``vector`` (float32 (dim,)) divided by its norm, as a new array (1, dim); None if it is
+    anything else, or its norm is no positive finite number."""
+    cdef _Buffer given, target
+    cdef float norm = 0
+    try:
+        given = _read(vector, b"f", 1, "vector")
+    except (TypeError, ValueError):
+        return None
+    if given.size(0) != dim:
+        return None
+    out = _numpy().empty((1, dim), "f4")
+    target = _write(out, b"f", 2, "out")
+    memcpy(target.view.buf, given.view.buf, dim * sizeof(float))
+    _simd.current.normalize(<float *>target.view.buf, 1, dim, &norm)
+    # A norm below it is for whoever computes with float64; a NaN compares false.
+    return out if 1e-18 < norm < 3.4e38 else None
 
 
 def rotate(x):

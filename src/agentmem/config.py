@@ -109,6 +109,8 @@ class SearchConfig:
     """What searches keep in memory beside the index."""
 
     items_bytes: int = 32 << 20  # memories that were found lately, as they are answered; 0: none
+    answers: int = 1_000  # answers kept for the same question asked again; 0: none
+    answers_bytes: int = 16 << 20  # of those, with the memories in them
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,11 @@ class Snapshot(Protocol):
         """The same by an event, no later than ``seq`` of this snapshot."""
         ...
 
+    @property
+    def reading(self) -> bool:
+        """Whether a read transaction is open (see ``Store.peek``)."""
+        ...
+
     # -- rows
     def records(self, keys: Sequence[int]) -> dict[int, Record]:
         """The live memories among ``keys``."""
@@ -460,6 +465,18 @@ class HotIndex(Protocol):
 
         Raises:
             StaleSnapshot: the partition has changed since the snapshot (never if private).
+        """
+        ...
+
+    def version(
+        self, snapshot: Snapshot, partition: PartitionKey, now: int | None
+    ) -> tuple[int, int]:
+        """A number that no other state of any partition has had in this process, and when, after
+        ``now``, the next memory of the partition expires (``types.NEVER``; also if ``now`` is
+        None): what was answered at one number is good until then.
+
+        Raises:
+            StaleSnapshot: as ``search``.
         """
         ...
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +77,11 @@ class VectorSource(IntEnum):
     CALLER = 2  # stored as float32
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose memory it is.  ``None`` means not given; a value is a value, never a wildcard."""
+class Scope(NamedTuple):
+    """Whose memory it is.  ``None`` means not given; a value is a value, never a wildcard.
+
+    A tuple, as ``PartitionKey`` is: both are keys of dictionaries in every search.
+    """
 
     user_id: str | None = None
     agent_id: str | None = None
@@ -95,15 +97,14 @@ class Scope:
         )
 
     def as_tuple(self) -> tuple[str | None, str | None, str | None, str | None]:
-        return (self.user_id, self.agent_id, self.run_id, self.org_id)
+        return self
 
     def given(self) -> dict[str, str]:
         """The fields that have a value, in the order of ``SCOPE_FIELDS``."""
         return {k: v for k, v in zip(SCOPE_FIELDS, self.as_tuple(), strict=True) if v is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionKey:
+class PartitionKey(NamedTuple):
     """One value of one scope column; ``column`` None is the whole store (unscoped)."""
 
     column: str | None
@@ -112,8 +113,9 @@ class PartitionKey:
     @classmethod
     def of(cls, scope: Scope) -> PartitionKey:
         """The partition that serves ``scope``: user, else agent, else run, else org."""
-        for column, value in scope.given().items():
-            return cls(column, value)
+        for column, value in zip(SCOPE_FIELDS, scope, strict=True):
+            if value is not None:
+                return cls(column, value)
         return cls(None, None)
 
 

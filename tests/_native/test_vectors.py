@@ -250,3 +250,17 @@ def test_wrong_arrays_are_named(call: object, named: str) -> None:
 def test_what_is_no_array_is_a_type_error(value: object) -> None:
     with pytest.raises(TypeError, match="must be a C-contiguous"):
         vectors.normalize(value)  # type: ignore[arg-type]
+
+
+def test_a_unit_vector_or_none() -> None:
+    chance = np.random.default_rng(3)
+    x = chance.standard_normal(100, np.float32)
+    for scaled in (x, 1e-12 * x, 1e15 * x):
+        made, wanted = vectors.unit(scaled, 100), twins.unit(scaled, 100)
+        assert made is not None
+        assert wanted is not None
+        np.testing.assert_allclose(made, wanted, atol=1e-6)
+    bad = [0 * x, np.inf * x, x.astype(np.float64), x[None, :], x[:50], x[::2], list(x), None]
+    for other in bad:
+        assert vectors.unit(other, 100) is None
+        assert twins.unit(other, 100) is None

@@ -46,6 +46,7 @@ __all__ = [
     "to_f16",
     "top_k",
     "top_k_dot",
+    "unit",
     "utf8",
     "words_of",
 ]
@@ -121,6 +122,14 @@ def normalize(x: Floats) -> Floats:
         x[:] = wide / np.where(exact == 0, 1, exact)
     x[~np.isfinite(norms)] = np.nan
     return norms
+
+
+def unit(vector: object, dim: int) -> Floats | None:
+    if not isinstance(vector, np.ndarray) or vector.dtype != np.float32 or vector.shape != (dim,):
+        return None
+    made = vector[None, :].copy()
+    norm = float(normalize(made)[0])
+    return made if 1e-18 < norm < 3.4e38 else None
 
 
 def rotate(x: Floats) -> None:

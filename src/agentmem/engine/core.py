@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from agentmem.ports import Filter, Progress
     from agentmem.search.context import CountTokens, Order
     from agentmem.search.items import Items
+    from agentmem.search.kept import KeptAnswers
+    from agentmem.search.plain import PlainSearch
     from agentmem.search.reading import Reader
     from agentmem.search.searcher import Searcher
     from agentmem.vector.projection import LanceProjection
@@ -129,7 +131,7 @@ class Engine:
     def index(self) -> HotIndex:
         from agentmem.index.hot import HotIndex
 
-        return HotIndex(self.config.ranking, self.config.index, self.items.forget)
+        return HotIndex(self.config.ranking, self.config.index, self._forget_found)
 
     @_Part
     def items(self) -> Items:
@@ -138,12 +140,33 @@ class Engine:
         return Items(self.config.search.items_bytes)
 
     @_Part
+    def kept(self) -> KeptAnswers:
+        from agentmem.search.kept import KeptAnswers
+
+        return KeptAnswers(self.config.search)
+
+    @_Part
+    def plain(self) -> PlainSearch:
+        from agentmem.search.plain import PlainSearch
+
+        return PlainSearch(
+            self.store,
+            self.embedder,
+            self.analyzer,
+            self.index,
+            self.large,
+            self.items,
+            self.kept,
+            self.config,
+        )
+
+    @_Part
     def large(self) -> LargeIndex:
         from agentmem.index.large import LargeIndex
 
         folder = self.path / "volumes"
         return LargeIndex(
-            self.config.ranking, self.config.index, folder, lambda *_: None, self.items.forget
+            self.config.ranking, self.config.index, folder, lambda *_: None, self._forget_found
         )
 
     @_Part
@@ -310,6 +333,11 @@ class Engine:
             self.projection.purge()
         self.store.finish_erasing(covered)
 
+    def _forget_found(self, keys: Sequence[int] | None) -> None:
+        """Keep nothing of memories that are gone; None: of any."""
+        self.items.forget(keys)
+        self.kept.forget(keys)
+
     def _forget(self) -> None:
         """Empty every cache of this process."""
         self.embedder.clear()
@@ -361,6 +389,18 @@ class Engine:
         where = None if given is None else filters.parse(given, self.config.limits)
         request = Request(where=where, **asked)
         return answer(searcher, queries, request, vectors=vectors, cursors=cursors)
+
+    def search_plainly(
+        self,
+        query: str | None,
+        vector: Any,
+        scope: Scope,
+        given: Mapping[str, Any] | None,
+        *options: Any,
+    ) -> list[dict[str, Any]] | None:
+        """See ``search.plain``; ``options`` are the others of its arguments."""
+        where = None if given is None else filters.parse(given, self.config.limits)
+        return self.plain.search(query, vector, scope, where, *options)
 
     def context(
         self,

@@ -21,7 +21,7 @@ def figures(engine: Engine) -> dict[str, Any]:
         "writes": engine.queue.stats(),
         "index": engine.index.stats(),
         "large": engine.large.stats(),
-        "search": {"items": engine.items.stats()},
+        "search": {"items": engine.items.stats(), "answers": engine.kept.stats()},
         "projection": engine.projection.stats(),
         "operations": engine.operations.stats(),
     }

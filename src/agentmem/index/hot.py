@@ -15,7 +15,7 @@ from agentmem.index.hybrid import Hybrid
 from agentmem.index.scoring import masks_of, rank
 from agentmem.index.view import EMPTY, View
 from agentmem.ports import StaleSnapshot
-from agentmem.types import PartitionKey
+from agentmem.types import NEVER, PartitionKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,6 +138,13 @@ class HotIndex:
             )
         return answers
 
+    def version(
+        self, snapshot: Snapshot, partition: PartitionKey, now: int | None
+    ) -> tuple[int, int]:
+        """See ``ports.HotIndex``."""
+        view = self._capture(snapshot, partition, counted=False)
+        return view.stamp, NEVER if now is None else view.next_expiry(now)
+
     def clear(self) -> None:
         """Forget every partition."""
         with self._lock:
@@ -157,7 +164,7 @@ class HotIndex:
 
     # -- one partition as of one snapshot ---------------------------------------------------
 
-    def _capture(self, snapshot: Snapshot, key: PartitionKey) -> View:
+    def _capture(self, snapshot: Snapshot, key: PartitionKey, *, counted: bool = True) -> View:
         """The partition exactly as of ``snapshot.seq``.
 
         Raises:
@@ -173,7 +180,7 @@ class HotIndex:
                 if seq <= self._seq:
                     held = self._partitions.get(key)
                     if held is not None:
-                        return self._use(key, held, seq)
+                        return self._use(key, held, seq, counted)
                     if seq < self._seq:
                         self._counters["stale"] += 1
                         raise StaleSnapshot
@@ -187,20 +194,20 @@ class HotIndex:
                 self._follow(snapshot, life)
             else:
                 load.done.wait()
-        return self._fill(snapshot, key, load)
+        return self._fill(snapshot, key, load, counted)
 
-    def _use(self, key: PartitionKey, held: _Partition, seq: int) -> View:
+    def _use(self, key: PartitionKey, held: _Partition, seq: int, counted: bool) -> View:
         """The current view, if it is also the one of ``seq``."""
         if held.noted < self._journal_end():
             self._note_deletions(held)
         if seq < held.changed:
             self._counters["stale"] += 1
             raise StaleSnapshot
-        self._counters["searches"] += 1
+        self._counters["searches"] += counted
         self._partitions.move_to_end(key)
         return held.view
 
-    def _fill(self, snapshot: Snapshot, key: PartitionKey, load: _Load) -> View:
+    def _fill(self, snapshot: Snapshot, key: PartitionKey, load: _Load, counted: bool) -> View:
         """Read a partition from the store and publish it.  Returns it as of the snapshot."""
         try:
             view = _load(snapshot, key)
@@ -217,7 +224,7 @@ class HotIndex:
                     self._replace(held, held.view.adding(rows), seq)
                 self._evict()
             self._counters["loads"] += 1
-            self._counters["searches"] += 1
+            self._counters["searches"] += counted
         return view
 
     def _end_load(self, key: PartitionKey, load: _Load) -> bool:

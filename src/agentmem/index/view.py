@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from agentmem.index.columns import join_rows, take_rows
 from agentmem.index.segment import Segment
+from agentmem.types import NEVER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +23,7 @@ __all__ = ["EMPTY", "LAYOUT_BYTES", "Merge", "Part", "View"]
 #: three lengths, whether one is before and after, length part, actor; and in 8 bytes each the order
 #: and a column of times.
 LAYOUT_BYTES = 12 * 4 + 2 * 8
+_stamps = itertools.count(1)
 #: Below this many rows two neighbouring segments are always worth joining: copying them costs
 #: less than what one more segment adds to a few searches.
 _SMALL = 256
@@ -95,6 +98,7 @@ class View:
     nbytes: int
     last_key: int
     merge_span: tuple[int, int] | None  # parts [start, end) that had better be one
+    stamp: int  # no two views have the same
     #: What was computed from this view on first use; its bytes are counted from the start.
     derived: dict[str, object] = field(default_factory=dict)
 
@@ -109,7 +113,16 @@ class View:
             nbytes=_OVERHEAD + LAYOUT_BYTES * n + sum(held),
             last_key=last_key,
             merge_span=_merge_span(parts),
+            stamp=next(_stamps),
         )
+
+    def next_expiry(self, now: int) -> int:
+        """When the next of its rows expires after ``now``; NEVER if none does."""
+        first = min((part.segment.first_expiry for part in self.parts), default=NEVER)
+        if first > now:
+            return first
+        later = [part.segment.rows.expires_at for part in self.parts]
+        return min((int(times[times > now].min(initial=NEVER)) for times in later), default=NEVER)
 
     def adding(self, rows: IndexRows) -> View:
         """With these rows in place of whatever their keys held before."""

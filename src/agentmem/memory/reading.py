@@ -67,6 +67,15 @@ class Reading(Face):
             ScopeError: no scope.
             FilterError, VectorError, LimitError, InvalidInputError: a bad argument.
         """
+        if explain is False is support and as_of is None is asked_at and cursor is None:
+            scope = self._reading_scope(user_id, agent_id, run_id, org_id, unscoped)
+            check_count(top_k, self._limits.max_top_k, "top_k", "max_top_k")
+            check_flag(show_expired, "show_expired")
+            found = self._engine.search_plainly(
+                query, vector, scope, filters, top_k, threshold, mode, show_expired
+            )
+            if found is not None:
+                return {"results": found}
         return Reading.search_batch(
             self,
             [query],

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from agentmem.ports import Snapshot
     from agentmem.types import Hit, Record
 
-__all__ = ["Items"]
+__all__ = ["Answer", "Items", "copies", "size_of"]
 
 _Item = dict[str, Any]
 #: The event that made it what it is, the item, what to do about its metadata, bytes.  Copies of the
 #: item must not share what can be changed: JSON to decode anew, or "" for a dictionary of scalars.
 _Held = tuple[int, _Item, "str | None", int]
+#: Hits with what is kept of them.
+Answer = list[tuple["Hit", _Held]]
 
 _OVERHEAD = 1600  # bytes of an item beside its text: the dictionary, ids, times
 
@@ -56,30 +58,32 @@ class Items:
         Raises:
             StaleSnapshot: see ``ports.Store.peek``.
         """
+        return [copies(found) for found in self.find(ranked, snapshot, life)]
+
+    def find(self, ranked: Sequence[Sequence[Hit]], snapshot: Snapshot, life: int) -> list[Answer]:
+        """The same, as it is kept here, for ``copies``."""
         young = self._young
-        found: list[list[_Held | None]] = []
+        answers: list[Any] = []
         missing: dict[int, int] = {}  # key -> event
         count = 0
         for hits in ranked:
-            row: list[_Held | None] = []
+            answer = []
             for hit in hits:
                 held = young.get(hit.key)
-                if held is not None and held[0] != hit.seq:
+                if held is None or held[0] != hit.seq:
                     held = None
-                if held is None:
                     missing[hit.key] = hit.seq
-                row.append(held)
-            found.append(row)
-            count += len(row)
-        made = self._fetch(missing, snapshot, life) if missing else {}
+                answer.append((hit, held))
+            answers.append(answer)
+            count += len(answer)
         self._hits += count - len(missing)
-        return [
-            [
-                _copy(made[hit.key] if held is None else held, hit)
-                for hit, held in zip(*row, strict=True)
+        if missing:
+            made = self._fetch(missing, snapshot, life)
+            answers = [
+                [(hit, made[hit.key] if held is None else held) for hit, held in answer]
+                for answer in answers
             ]
-            for row in zip(ranked, found, strict=True)
-        ]
+        return answers
 
     def forget(self, keys: Sequence[int] | None = None) -> None:
         """Keep nothing of these memories; of none, if ``keys`` is None."""
@@ -139,15 +143,23 @@ class Items:
                 self._old, self._bytes = {}, [0, 0]
 
 
-def _copy(held: _Held, hit: Hit) -> _Item:
-    _, kept, metadata, _ = held
-    item = kept.copy()
-    if metadata is not None:
-        item["metadata"] = _decode(metadata) if metadata else kept["metadata"].copy()
-    item["score"] = hit.score
-    if hit.parts is not None:
-        item["explain"] = hit.parts
-    return item
+def copies(answer: Answer) -> list[_Item]:
+    """The items with their scores, as the caller's own."""
+    items = []
+    for hit, (_, kept, metadata, _) in answer:
+        item = kept.copy()
+        if metadata is not None:
+            item["metadata"] = _decode(metadata) if metadata else kept["metadata"].copy()
+        item["score"] = hit.score
+        if hit.parts is not None:
+            item["explain"] = hit.parts
+        items.append(item)
+    return items
+
+
+def size_of(answer: Answer) -> int:
+    """Bytes of what an answer holds."""
+    return sum(held[3] for _, held in answer)
 
 
 def _held(record: Record) -> _Held:

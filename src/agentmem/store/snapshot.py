@@ -135,6 +135,11 @@ class Snapshot:
         return connection
 
     @property
+    def reading(self) -> bool:
+        """Whether a read transaction is open, which somebody may be waiting for."""
+        return self._connection is not None
+
+    @property
     def _db(self) -> Connection:
         if self._connection is None:
             if self._begin is None:
