@@ -8,6 +8,7 @@ answered from a cache by accident.
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 SEED = 20_250_203
 CONVERSATION = Path(__file__).parents[2] / "examples" / "conversation.json"
 _BEGIN = datetime(2020, 1, 1, 8, tzinfo=UTC)
+
+
+def long(*sizes: int) -> tuple[int, ...]:
+    """Sizes that take minutes: only where ``AGENTMEM_BENCH_LONG`` is set."""
+    return sizes if os.environ.get("AGENTMEM_BENCH_LONG") else ()
 
 
 @cache

@@ -29,6 +29,16 @@ def milliseconds(timed: str, before: str, *arguments: str) -> float:
     return float(done.stdout)
 
 
+def most_resident(program: str) -> float:
+    """MiB of a process that runs ``program``, at most."""
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    tell = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\n{tell}"], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout) / unit
+
+
 class Starting:
     """Medians of ``RUNS`` processes."""
 
@@ -42,6 +52,16 @@ class Starting:
         return statistics.median(milliseconds("import agentmem", "pass") for _ in range(RUNS))
 
     track_import.unit = "ms"
+
+    def track_import_memory(self) -> float:
+        """Resident memory that the import adds to a bare interpreter's."""
+        bare, imported = (
+            statistics.median(most_resident(program) for _ in range(RUNS))
+            for program in ("pass", "from agentmem import Memory")
+        )
+        return imported - bare
+
+    track_import_memory.unit = "MiB"
 
     def track_open_new_store(self) -> float:
         """``Memory(path)`` with its own imports and a folder that is not there yet."""

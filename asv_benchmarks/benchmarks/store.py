@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import common
 from .common import SEED, sentences, vectors
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def seconds_of_batches(store: Store, source: Source, count: int) -> list[float]:
 class InsertBySize:
     """Rate of thousand-row transactions in a store of so many rows, over an empty store's."""
 
-    params = ((100_000, 1_000_000), (1, 200))
+    params = ((100_000, *common.long(1_000_000)), (1, 200))
     param_names = ("stored", "users a batch")
     timeout = 1200
     unit = "ratio"
