@@ -66,9 +66,12 @@ def test_every_kernel_and_its_twin_can_be_measured(load: Load) -> None:
     measured = 0
     for kind in vars(kernels).values():
         if isinstance(kind, type) and issubclass(kind, kernels.Gain) and hasattr(kind, "setup"):
-            one = kind()
-            one.setup()
-            one.time_native()
+            one, choices = kind(), getattr(kind, "params", ())
+            if choices and not isinstance(choices[0], list | tuple):
+                choices = (choices,)
+            first = [values[0] for values in choices]
+            one.setup(*first)
+            one.time_native(*first)
             one.twin()
             measured += 1
     assert measured > 10
