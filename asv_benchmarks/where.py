@@ -17,9 +17,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,47 +100,42 @@ JOBS: dict[str, tuple[str, Callable[[Memory], Callable[[int], object]]]] = {
 }
 
 
-def work(job: str, seconds: float) -> None:
-    """The job itself, in a process of its own: prepares, prints a line, works."""
+def work(job: str, folder: str) -> None:
+    """The job itself, in a process of its own: prepares, prints a line, works until it is ended,
+    so that its end is in no sample."""
     from agentmem import Memory
 
     embedder, prepare = JOBS[job]
-    with (
-        tempfile.TemporaryDirectory(prefix="agentmem-bench-") as folder,
-        Memory(folder, embedder=embedder, user_id="bench") as memory,
-    ):
+    with Memory(folder, embedder=embedder, user_id="bench") as memory:
         memory.warm_up()
         call = prepare(memory)
         call(0)
         print("ready", flush=True)
-        i, stop = 1, time.perf_counter() + seconds
-        while time.perf_counter() < stop:
+        for i in count(1):
             call(i)
-            i += 1
 
 
 def sampled(job: str, seconds: float, flame: Path | None) -> list[tuple[list[str], int]]:
     """``(stack from the outside in, samples)`` of the working part of a job."""
-    program = [sys.executable, __file__, "--work", job, "--seconds", str(seconds + 2)]
-    with (
-        tempfile.TemporaryDirectory(prefix="agentmem-bench-") as folder,
-        subprocess.Popen(program, stdout=subprocess.PIPE) as running,
-    ):
+    with tempfile.TemporaryDirectory(prefix="agentmem-bench-") as folder:
+        program = [sys.executable, __file__, job, "--work", str(Path(folder) / "store")]
+        running = subprocess.Popen(program, stdout=subprocess.PIPE)
         assert running.stdout is not None
         running.stdout.readline()
         out = Path(folder) / "stacks"
         spy = ["py-spy", "record", "--native", "--rate", str(RATE), "--duration", str(int(seconds))]
         spy += ["--format", "raw", "--output", str(out), "--pid", str(running.pid)]
         subprocess.run(spy, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        running.wait()
+        running.kill()
+        running.communicate()
         lines = out.read_text("utf-8").splitlines()
         if flame is not None:
             name = "".join(c if c.isalnum() else "-" for c in job)
             shutil.copy(out, flame / f"{name}.folded")
     found = []
     for line in lines:
-        stack, _, count = line.rpartition(" ")
-        found.append((stack.split(";"), int(count)))
+        stack, _, samples = line.rpartition(" ")
+        found.append((stack.split(";"), int(samples)))
     return found
 
 
@@ -157,10 +152,10 @@ def main() -> None:
     parser.add_argument("jobs", nargs="*", metavar="JOB", help="; ".join(JOBS))
     parser.add_argument("--seconds", type=float, default=6.0, help="of each job")
     parser.add_argument("--flame", type=Path, help="folder for folded stacks of flame graphs")
-    parser.add_argument("--work", choices=JOBS, help=argparse.SUPPRESS)
+    parser.add_argument("--work", metavar="FOLDER", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
-        work(given.work, given.seconds)
+        work(given.jobs[0], given.work)
         return
     if shutil.which("py-spy") is None:
         sys.exit("py-spy is not installed: pip install py-spy")
