@@ -162,8 +162,8 @@ def main() -> None:
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     for job in given.jobs or JOBS:
         parts: Counter[str] = Counter()
-        for stack, count in sampled(job, given.seconds, given.flame):
-            parts[part_of(stack)] += count
+        for stack, samples in sampled(job, given.seconds, given.flame):
+            parts[part_of(stack)] += samples
         shares = [f"{name} {100 * n / parts.total():.0f} %" for name, n in parts.most_common()]
         print(f"| {job} | {', '.join(shares)} |", flush=True)
 
