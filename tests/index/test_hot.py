@@ -182,7 +182,7 @@ class OnDisk:
 
     def __init__(self, folder: Path) -> None:
         config = IndexConfig(large_rows=1)
-        self.index = LargeIndex(RANKING, config, folder, lambda *_: None)
+        self.index = LargeIndex(RANKING, config, folder)
         self.tails = 0
 
     def search(self, snapshot: Snapshot, partition: PartitionKey, **asked: Any) -> Any:

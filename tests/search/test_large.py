@@ -12,7 +12,7 @@ import pytest
 
 from agentmem import Memory
 from agentmem.errors import ScopeError
-from agentmem.index import finding, large
+from agentmem.index import by_vector, finding, large, volume_file
 
 _WORDS = """
 Lisbon Porto surfing piano lessons bread cat dog garden train station coffee doctor knee
@@ -228,3 +228,16 @@ def test_a_file_that_cannot_be_used_is_written_anew(
     with Memory(path, embedder="static", config={"index": {"large_rows": 20}}) as other:
         assert assert_same(other, hot, unscoped=True) > 0
         assert other.stats()["large"]["written"] == 1
+
+
+def test_many_vectors_are_found_by_their_clusters(
+    disk: Memory, hot: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking into every cluster, the answers are those of a scan, with a tail, too."""
+    monkeypatch.setattr(volume_file, "CLUSTERED_FROM", 50)
+    monkeypatch.setattr(by_vector, "PROBED", 1.0)
+    assert_same(disk, hot, unscoped=True)
+    hot.add_batch(items(200, 30))
+    hot.delete_batch([i["id"] for i in hot.get_all(unscoped=True, limit=9)["results"]])
+    assert_same(disk, hot, unscoped=True)
+    assert disk._engine.large.stats()["clustered"] == 1

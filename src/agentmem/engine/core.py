@@ -165,9 +165,7 @@ class Engine:
         from agentmem.index.large import LargeIndex
 
         folder = self.path / "volumes"
-        return LargeIndex(
-            self.config.ranking, self.config.index, folder, lambda *_: None, self._forget_found
-        )
+        return LargeIndex(self.config.ranking, self.config.index, folder, self._forget_found)
 
     @_Part
     def projection(self) -> LanceProjection:

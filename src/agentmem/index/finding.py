@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from agentmem.config import RankingConfig
     from agentmem.index.hybrid import Hybrid
-    from agentmem.index.question import Masks, Near, Question, Sift
+    from agentmem.index.question import Masks, Question, Sift
     from agentmem.index.shelf import Holding, Shelf
     from agentmem.index.whole import Whole
     from agentmem.ports import Analyzer
@@ -63,7 +63,6 @@ class Finder:
         self,
         shelf: Shelf,
         asked: Question,
-        near: Near,
         *,
         scopes: NDArray[np.int64] | None,
         sift: Sift | None,
@@ -72,7 +71,6 @@ class Finder:
         """The best rows for one query, best first, ties by smaller key.
 
         Args:
-            near: an index over vectors.
             scopes: ascending numbers of the scopes that may be answered; None for all.
             sift: what a filter lets through of some keys, None without a filter; ``everything``
                 are the keys of the whole partition that it lets through.
@@ -82,9 +80,9 @@ class Finder:
         whole = shelf.whole(asked.words)
         masks = [_mask(holding, asked.now, scopes) for holding in shelf.holdings]
         if sift is None:
-            found = self._candidates(shelf, asked, whole, near, masks)
+            found = self._candidates(shelf, asked, whole, masks)
             return self._rank(shelf, asked, whole, masks, found)
-        found = self._candidates(shelf, asked, whole, near, masks, times=_FILTERED)
+        found = self._candidates(shelf, asked, whole, masks, times=_FILTERED)
         kept = _sifted(shelf, asked, found, sift)
         if kept is not None:
             return self._rank(shelf, asked, whole, masks, kept, sift)
@@ -94,7 +92,7 @@ class Finder:
             _only(holding, mask, allowed)
             for holding, mask in zip(shelf.holdings, masks, strict=True)
         ]
-        found = self._candidates(shelf, asked, whole, None, masks)
+        found = self._candidates(shelf, asked, whole, masks)
         return self._rank(shelf, asked, whole, masks, found)
 
     def _candidates(
@@ -102,7 +100,6 @@ class Finder:
         shelf: Shelf,
         asked: Question,
         whole: Whole,
-        near: Near | None,
         masks: Masks,
         times: int = 1,
     ) -> _Candidates:
@@ -112,7 +109,7 @@ class Finder:
             words, complete = self._by_words.find(shelf, asked, whole, masks, room)
         if asked.vector is not None:
             limit = times * max(_NEAREST, 4 * asked.top_k)
-            close = nearest(shelf, asked.vector, near, masks, limit)
+            close = nearest(shelf, asked.vector, masks, limit)
         return _Candidates(words, complete, close)
 
     def _rank(

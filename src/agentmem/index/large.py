@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agentmem.config import IndexConfig, RankingConfig
-    from agentmem.index.question import Near
     from agentmem.ports import Filter, Snapshot
     from agentmem.types import Cues, Hit, PartitionKey, Scope, SearchMode, TermBatch
 
@@ -57,7 +56,6 @@ class LargeIndex:
         ranking: how to score.
         config: from which size a partition is large.
         folder: where the volumes are.
-        near: the nearest rows of a partition by an index of someone else's.
         gone: see ``HotIndex``.
     """
 
@@ -66,7 +64,6 @@ class LargeIndex:
         ranking: RankingConfig,
         config: IndexConfig,
         folder: Path,
-        near: Callable[[PartitionKey, NDArray[np.float32], int], Any],
         gone: Callable[[Sequence[int] | None], None] | None = None,
     ) -> None:
         analyzer = EnglishAnalyzer()
@@ -74,7 +71,6 @@ class LargeIndex:
         self._finder = Finder(ranking, Hybrid(ranking, analyzer), analyzer)
         self._from = config.large_rows
         self._volumes = Volumes(folder)
-        self._near = near
         self._gone = gone or (lambda _: None)
         self._lock = threading.Lock()  # the two below
         self._places: dict[PartitionKey, _Place] = {}
@@ -148,7 +144,6 @@ class LargeIndex:
                 self._finder.find(
                     shelf,
                     asked,
-                    self._nearest(partition),
                     scopes=scopes,
                     sift=None if where is None else lambda k: snapshot.matching_among(k, where),
                     everything=lambda: snapshot.matching_keys(partition, where),  # type: ignore[arg-type]
@@ -170,6 +165,7 @@ class LargeIndex:
         return {
             "partitions": len(shelves),
             "rows": sum(shelf.n for shelf in shelves),
+            "clustered": sum(s.holdings[0].volume.clusters is not None for s in shelves),
             "tail_rows": sum(shelf.tail_rows for shelf in shelves),
             "bytes": sum(shelf.nbytes for shelf in shelves),
             "file_bytes": self._volumes.bytes(),
@@ -193,9 +189,6 @@ class LargeIndex:
         )
 
     # -- one partition as of one snapshot ---------------------------------------------------------
-
-    def _nearest(self, partition: PartitionKey) -> Near:
-        return lambda vector, limit: self._near(partition, vector, limit)
 
     def _capture(self, snapshot: Snapshot, partition: PartitionKey) -> Shelf:
         """

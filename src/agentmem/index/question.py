@@ -13,11 +13,8 @@ if TYPE_CHECKING:
 
     from agentmem.types import Cues, SearchMode
 
-__all__ = ["Found", "Masks", "Near", "Question", "Sift"]
+__all__ = ["Found", "Masks", "Question", "Sift"]
 
-#: ``(vector, limit)`` to the keys of the nearest rows and the event up to which they are known;
-#: None where nobody knows.
-Near = Callable[["NDArray[np.float32]", int], "tuple[NDArray[np.int64], int] | None"]
 #: Those of some ascending keys that a filter lets through.
 Sift = Callable[["NDArray[np.int64]"], "NDArray[np.int64]"]
 #: Per holding, 1 for each slot that may be answered; None where all may.

@@ -20,6 +20,7 @@ from agentmem.types import IndexRows, Scope, TermBatch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from agentmem.index.clusters import Clusters
     from agentmem.ports import Analyzer
 
 __all__ = ["Volume", "ranges"]
@@ -56,14 +57,12 @@ class Volume:
     # -- postings, term after term
     slots: NDArray[np.int32]
     counts: NDArray[np.uint16]
-    # -- rows that were changed after they were added, ascending by the event that did
-    changed_seqs: NDArray[np.int64]
-    changed_slots: NDArray[np.int32]
     # -- what is small
     window: int  # neighbours on each side that ``window_lengths`` counts
     seq: int  # the event at which this was read
     actor_numbers: list[int] = field(default_factory=list)  # of actors 1, 2... (see ``IndexRows``)
     actor_names: list[str] = field(default_factory=list)
+    clusters: Clusters | None = None  # of the vectors, where there are many
 
     @classmethod
     def of(cls, rows: IndexRows, window: int, seq: int) -> Volume:
@@ -77,9 +76,6 @@ class Volume:
         lengths = rows.terms.lengths[order].astype(np.float32)
         terms, term_starts, slots, counts = native.invert(*_by_slot(rows.terms, order))
         keys = rows.keys[order]
-        seqs = rows.seqs[order]
-        late = np.flatnonzero(seqs != keys)
-        late = late[np.argsort(seqs[late], kind="stable")]
         numbers, actors = np.unique(rows.actors[order], return_inverse=True)
         if len(numbers) and numbers[0] == 0:
             numbers = numbers[1:]
@@ -91,7 +87,7 @@ class Volume:
             vectors=rows.vectors,
             rank_of=order,
             keys=keys,
-            seqs=seqs,
+            seqs=rows.seqs[order],
             lengths=lengths,
             window_lengths=_window_lengths(lengths, starts, window),
             event_at=rows.event_at[order],
@@ -105,8 +101,6 @@ class Volume:
             run_df=_run_df(starts, term_starts, slots),
             slots=slots,
             counts=counts,
-            changed_seqs=seqs[late],
-            changed_slots=late.astype(np.int32),
             window=window,
             seq=seq,
             actor_numbers=numbers.tolist(),
@@ -190,12 +184,6 @@ class Volume:
         """``(len(slots), dim)``, copied."""
         rows: Any = np.asarray(self.vectors[self.rank_of[slots]])
         return rows  # type: ignore[no-any-return]
-
-    def since(self, seq: int) -> NDArray[np.int32]:
-        """Slots of the rows that were added or changed after event ``seq``."""
-        added = self.slot_of[np.searchsorted(self.sorted_keys, seq, side="right") :]
-        changed = self.changed_slots[np.searchsorted(self.changed_seqs, seq, side="right") :]
-        return np.unique(np.concatenate([added, changed])) if len(changed) else added
 
     def postings(self, term: int) -> tuple[NDArray[np.int32], NDArray[np.uint16], int]:
         """Slots and counts of a term, and how many runs have it."""

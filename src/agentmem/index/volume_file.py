@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agentmem.errors import StoreFullError, StorePathError
+from agentmem.index.clusters import CLUSTERED_FROM, Clusters, cluster, coded
 from agentmem.index.volume import Volume
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Life", "Volumes"]
 
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b"AgMmVol1"
 _HEADER = 8192  # bytes before the vectors
 _ALIGNED = 64
 _SMALL = ("window", "seq", "actor_numbers", "actor_names")
+_OTHER = ("vectors", "clusters", *_SMALL)  # not written as the other columns are
 _COPIED = 1 << 22  # numbers widened at a time
 
 
@@ -74,14 +76,17 @@ class Volumes:
             return None
         if head is None or head["life"] != [life.epoch, life.model_id, life.recipe, window]:
             return None
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.memmap(path, np.dtype(dtype), "r", offset, tuple(shape))
             if np.prod(shape)
             else np.empty(tuple(shape), np.dtype(dtype))
             for name, (dtype, shape, offset) in head["arrays"].items()
         }
-        extra = bytes(arrays.pop("extra"))
-        return Volume(**arrays, **json.loads(extra))  # type: ignore[arg-type]
+        rest: dict[str, Any] = json.loads(bytes(arrays.pop("extra")))
+        if "clusters.codes" in arrays:
+            columns = {f.name: arrays.pop(f"clusters.{f.name}") for f in fields(Clusters)}
+            rest["clusters"] = Clusters(**columns)
+        return Volume(**arrays, **rest)
 
     def write(
         self,
@@ -186,8 +191,12 @@ def _write(
     arrays: dict[str, Any] = {"vectors": [dtype.str, [n, dim], _HEADER]}
     for column in fields(Volume):
         value = getattr(volume, column.name)
-        if column.name != "vectors" and column.name not in _SMALL:
+        if column.name not in _OTHER:
             arrays[column.name] = _append(file, value)
+    if n >= CLUSTERED_FROM:
+        file.flush()
+        matrix = np.memmap(path, dtype, "r", _HEADER, (n, dim))
+        arrays.update(_append_clusters(file, matrix))
     extra = json.dumps({name: getattr(volume, name) for name in _SMALL}).encode()
     arrays["extra"] = _append(file, np.frombuffer(extra, np.uint8))
     end = file.tell()
@@ -202,6 +211,24 @@ def _write(
     assert len(head) + len(_MAGIC) < _HEADER
     file.seek(0)
     file.write((_MAGIC + head).ljust(_HEADER, b" "))
+
+
+def _append_clusters(file: BinaryIO, matrix: Any) -> dict[str, Any]:
+    centroids, starts, ranks = cluster(matrix)
+    arrays = {
+        "clusters.centroids": _append(file, centroids),
+        "clusters.starts": _append(file, starts),
+        "clusters.ranks": _append(file, ranks),
+    }
+    at = -(-file.tell() // _ALIGNED) * _ALIGNED
+    file.seek(at)
+    scales = []
+    for codes, part in coded(matrix, ranks):
+        file.write(codes.data)
+        scales.append(part)
+    arrays["clusters.codes"] = ["|i1", list(matrix.shape), at]
+    arrays["clusters.scales"] = _append(file, np.concatenate(scales))
+    return arrays
 
 
 def _append(file: BinaryIO, array: Any) -> list[Any]:
