@@ -156,8 +156,16 @@ class Snapshot(Protocol):
         """The live memories among ``ids``; expired ones too (the caller decides)."""
         ...
 
-    def matching_keys(self, partition: PartitionKey, where: Filter) -> NDArray[np.int64]:
-        """Ascending keys of the memories of a partition that satisfy ``where``."""
+    def matching_keys(
+        self, partition: PartitionKey, where: Filter, among: Sequence[int] | None = None
+    ) -> NDArray[np.int64]:
+        """Ascending keys of the memories of a partition that satisfy ``where``; only of those
+        ``among`` the given keys, if any are given."""
+        ...
+
+    def changed_keys(self, since: int, most: int) -> list[int] | None:
+        """The memories that the log names after event ``since``; None if it has more than
+        ``most`` events there."""
         ...
 
     def matching_among(self, keys: NDArray[np.int64], where: Filter) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agentmem.errors import ScopeError
 from agentmem.inputs import require_scope
 from agentmem.ports import StaleSnapshot
+from agentmem.search.allowed import Allowed
 from agentmem.search.query import check_options, prepare
 from agentmem.types import PartitionKey
 
@@ -91,6 +92,7 @@ class Searcher:
         self._index = index
         self._large = large
         self._items = items
+        self._allowed = Allowed()
         self._limits = config.limits
 
     def search_batch(
@@ -243,11 +245,18 @@ class Searcher:
         if not alone and self._large.serves(snapshot, partition):
             ranked = self._large.search(snapshot, partition, where=where, **options)
         if ranked is None:
-            allowed = None if where is None else state.matching_keys(partition, where)
+            allowed = None if where is None else self._allowed_by(where, snapshot, state, partition)
             ranked = self._index.search(state, partition, allowed=allowed, private=alone, **options)
         if wanted is not None:
             ranked = [wanted(i, hits) for i, hits in enumerate(ranked)]
         return ranked, state
+
+    def _allowed_by(
+        self, where: Filter, snapshot: Snapshot, state: Snapshot, partition: PartitionKey
+    ) -> NDArray[np.int64]:
+        if state is not snapshot:
+            return state.matching_keys(partition, where)
+        return self._allowed.keys(snapshot, partition, where)
 
     def _remake(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], TermBatch]:
         """What the store keeps of its present texts, for those of the past."""

@@ -182,14 +182,19 @@ class Snapshot:
         rows = lookups.by_ids(db, ids, RECORD_COLUMNS)
         return {record.id: record for record in to_records(db, rows, self._scopes)}
 
-    def matching_keys(self, partition: PartitionKey, where: Filter) -> NDArray[np.int64]:
+    def matching_keys(
+        self, partition: PartitionKey, where: Filter, among: Sequence[int] | None = None
+    ) -> NDArray[np.int64]:
         import numpy as np
 
         text, params = where.sql()
         inside = ""
+        if among is not None:
+            inside = "m.key IN carray(?) AND "
+            params = [integers(among), *params]
         if partition.column is not None:
             scopes = partition_scopes(self._db, partition) or []
-            inside = "m.scope IN carray(?) AND "
+            inside = f"m.scope IN carray(?) AND {inside}"
             params = [integers(scopes), *params]
         keys = self._db.values(f"SELECT m.key {self._joined} WHERE {inside}({text})", params)
         found = np.array(keys, dtype=np.int64)
@@ -197,14 +202,14 @@ class Snapshot:
         return found
 
     def matching_among(self, keys: NDArray[np.int64], where: Filter) -> NDArray[np.int64]:
-        import numpy as np
+        return self.matching_keys(PartitionKey(None, None), where, keys.tolist())
 
-        text, params = where.sql()
-        found = self._db.values(
-            f"SELECT m.key {self._joined} WHERE m.key IN carray(?) AND ({text})",
-            [integers(keys.tolist()), *params],
+    def changed_keys(self, since: int, most: int) -> list[int] | None:
+        keys = self._db.values(
+            "SELECT key FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+            (since, self.seq, most + 1),
         )
-        return np.sort(np.array(found, dtype=np.int64))
+        return list(dict.fromkeys(keys)) if len(keys) <= most else None
 
     def page(
         self, where: Filter, *, order: str, limit: int, after: tuple[int, int] | None
