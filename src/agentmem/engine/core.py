@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from agentmem.index.hot import HotIndex
     from agentmem.index.large import LargeIndex
     from agentmem.ports import Filter, Progress
+    from agentmem.search.allowed import Allowed
     from agentmem.search.context import CountTokens, Order
     from agentmem.search.items import Items
     from agentmem.search.kept import KeptAnswers
@@ -157,6 +158,7 @@ class Engine:
             self.large,
             self.items,
             self.kept,
+            self.allowed,
             self.config,
         )
 
@@ -180,6 +182,12 @@ class Engine:
         return Writer(self.store, self.embedder, self.analyzer, self._committed)
 
     @_Part
+    def allowed(self) -> Allowed:
+        from agentmem.search.allowed import Allowed
+
+        return Allowed()
+
+    @_Part
     def searcher(self) -> Searcher:
         from agentmem.search.searcher import Searcher
 
@@ -190,6 +198,7 @@ class Engine:
             self.index,
             self.large,
             self.items,
+            self.allowed,
             self.config,
         )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from agentmem.config import Config
     from agentmem.ports import Analyzer, Embedder, Filter, HotIndex, LargeIndex, Snapshot, Store
+    from agentmem.search.allowed import Allowed
     from agentmem.search.items import Answer, Items
     from agentmem.search.kept import KeptAnswers
     from agentmem.types import Scope
@@ -60,6 +61,7 @@ class PlainSearch:
         large: LargeIndex,
         items: Items,
         kept: KeptAnswers,
+        allowed: Allowed,
         config: Config,
     ) -> None:
         self._store = store
@@ -69,6 +71,7 @@ class PlainSearch:
         self._large = large
         self._items = items
         self._kept = kept
+        self._allowed = allowed
         self._limits = config.limits
         self._timeless = not config.ranking.recency_weight
 
@@ -158,7 +161,7 @@ class PlainSearch:
             top_k=asked.top_k,
             now=None if asked.show_expired else now,
             scope=asked.scope,
-            allowed=None if where is None else snapshot.matching_keys(partition, where),
+            allowed=None if where is None else self._allowed.keys(snapshot, partition, where),
             threshold=asked.threshold,
             explain=False,
             cues=queries.cues,

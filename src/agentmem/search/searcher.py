@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agentmem.errors import ScopeError
 from agentmem.inputs import require_scope
 from agentmem.ports import StaleSnapshot
-from agentmem.search.allowed import Allowed
 from agentmem.search.query import check_options, prepare
 from agentmem.types import PartitionKey
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
         Snapshot,
         Store,
     )
+    from agentmem.search.allowed import Allowed
     from agentmem.search.items import Items
     from agentmem.search.query import Queries
     from agentmem.types import Hit, Record, Scope, SearchMode, TermBatch
@@ -84,6 +84,7 @@ class Searcher:
         index: HotIndex,
         large: LargeIndex,
         items: Items,
+        allowed: Allowed,
         config: Config,
     ) -> None:
         self._store = store
@@ -92,7 +93,7 @@ class Searcher:
         self._index = index
         self._large = large
         self._items = items
-        self._allowed = Allowed()
+        self._allowed = allowed
         self._limits = config.limits
 
     def search_batch(
