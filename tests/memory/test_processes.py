@@ -199,25 +199,88 @@ print(json.dumps([[event["id"], event["event"]] for event in events]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_gets_a_clear_error(path: Path) -> None:
+def test_a_forked_child_is_refused_and_can_open_its_own(path: Path) -> None:
+    script = """
+import os, sys, threading, warnings
+from agentmem import Memory, ClosedError
+warnings.simplefilter("ignore")  # forking a process with threads is what this is about
+mem = Memory(sys.argv[1], embedder="static", user_id="u")
+mem.add("before")
+mem.search("before")
+stop = threading.Event()
+def busy():
+    while not stop.is_set():
+        mem.add("meanwhile")
+        mem.search("meanwhile")
+threads = [threading.Thread(target=busy) for _ in range(3)]
+for thread in threads: thread.start()
+children = []
+for _ in range(5):  # at any moment of the threads that are at work
+    pid = os.fork()
+    if pid == 0:
+        for call in (lambda: mem.add("x"), lambda: mem.search("x"), mem.count, mem.stats):
+            try:
+                call()
+            except ClosedError as error:
+                if "fork" not in str(error):
+                    os._exit(2)
+            else:
+                os._exit(3)
+        mem.close()
+        with Memory(sys.argv[1], embedder="static", user_id="u") as own:
+            own.add("of the child")
+            if not any(h["memory"] == "of the child" for h in own.search("child")["results"]):
+                os._exit(4)
+        os._exit(0)
+    children.append(pid)
+codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+stop.set()
+for thread in threads: thread.join()
+print(codes, flush=True)
+mem.add("after")
+found = mem.search("of the child", top_k=20)["results"]
+assert sum(hit["memory"] == "of the child" for hit in found) == 5
+assert mem.check()["problems"] == []
+mem.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.stderr) == ("[0, 0, 0, 0, 0]\n", "")
+    assert issubclass(ClosedError, RuntimeError)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_what_a_child_writes_after_its_parent_has_closed_is_kept(path: Path) -> None:
+    """A parent that took itself for the last user of the folder would remove the log in which
+    the child's writes are."""
     script = """
 import os, sys, warnings
-from agentmem import Memory, ClosedError
+from agentmem import Memory
 warnings.simplefilter("ignore")
-mem = Memory(sys.argv[1], embedder="static")
-mem.add("before", user_id="u")
+mem = Memory(sys.argv[1], embedder="static", user_id="u")
+mem.add("of the parent")
+mem.search("parent")
+(opened, tell), (closed, say) = os.pipe(), os.pipe()
 pid = os.fork()
 if pid == 0:
-    try:
-        mem.add("in the child", user_id="u")
-    except ClosedError as error:
-        os._exit(0 if "fork" in str(error) else 2)
-    os._exit(3)
-_, status = os.waitpid(pid, 0)
-mem.add("after", user_id="u")
-assert mem.count(user_id="u") == 2
+    own = Memory(sys.argv[1], embedder="static", user_id="u")
+    own.add("before the parent closed")
+    os.write(tell, b"x")
+    os.read(closed, 1)
+    own.add("after the parent closed")
+    os._exit(0)  # as a worker that is killed: nothing is closed
+os.read(opened, 1)
 mem.close()
-sys.exit(os.waitstatus_to_exitcode(status))
+os.write(say, b"x")
+assert os.waitpid(pid, 0)[1] == 0
 """
-    assert subprocess.run([sys.executable, "-c", script, str(path)], timeout=60).returncode == 0
-    assert issubclass(ClosedError, RuntimeError)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    with Memory(path, embedder="static", user_id="u") as mem:
+        kept = [item["memory"] for item in mem.get_all()["results"]]
+        assert sorted(kept) == sorted(
+            ["of the parent", "before the parent closed", "after the parent closed"]
+        )

@@ -224,8 +224,15 @@ def child_of(where):
             if "open it again in this process" not in str(error):
                 problems.append(str(error))
     store.close()
-    with Store(sys.argv[1], StoreConfig(lock_timeout=5.0 if where != "in a write" else 0.1)) as own:
-        pass
+    try:
+        with Store(sys.argv[1], StoreConfig(lock_timeout=5.0)) as own:
+            with own.write() as tx:
+                tx.put_meta("by", "child")
+        opened = True
+    except ClosedError as error:
+        opened = "'spawn'" not in str(error)
+    if opened is not (where == "at rest"):
+        problems.append(f"{opened=}")
     os.write(write, "; ".join(problems).encode())
     return None
 
@@ -244,7 +251,7 @@ def main():
     with store.read() as snapshot:
         if run("in a read"):
             return  # leaving the block in the child touches nothing
-        assert snapshot.meta("by") == "parent"
+        assert snapshot.meta("by") == "child"
     with store.write() as tx:
         if run("in a write"):
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import apsw
@@ -33,6 +34,7 @@ class Checkpointer:
         self._due = False
         self._closed = False
         self._thread: threading.Thread | None = None
+        self._connection: Connection | None = None  # of the thread; used while copying
         self._pages = 0
         self._overdue = 0  # beyond HARD: the length of the WAL when it last could not be emptied
 
@@ -64,6 +66,17 @@ class Checkpointer:
         finally:
             self._copying.release()
 
+    def rest(self, deadline: float) -> bool:
+        """Wait until nothing is copied, and keep it so before ``wake``; False if that is not so by
+        ``deadline`` (``time.monotonic``)."""
+        return self._copying.acquire(timeout=max(0.0, deadline - time.monotonic()))
+
+    def wake(self) -> None:
+        self._copying.release()
+
+    def connections(self) -> list[Connection]:
+        return [] if self._connection is None else [self._connection]
+
     def close(self) -> None:
         with self._wake:
             self._closed = True
@@ -76,7 +89,6 @@ class Checkpointer:
         return apsw.SQLITE_OK
 
     def _run(self) -> None:
-        connection: Connection | None = None
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._due or self._closed)
@@ -84,11 +96,11 @@ class Checkpointer:
                     break
                 self._due = False
             try:
-                if connection is None:
-                    connection = self._open()
                 with self._copying:
-                    connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+                    if self._connection is None:
+                        self._connection = self._open()
+                    self._connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
             except StoreError:  # the next commit meets the same fault and reports it
-                connection = None
-        if connection is not None:
-            connection.close()
+                self._connection = None
+        if self._connection is not None:
+            self._connection.close()

@@ -12,6 +12,7 @@ import apsw
 
 from agentmem.config import StoreConfig
 from agentmem.errors import ClosedError, StorePathError
+from agentmem.store import forking
 from agentmem.store.faults import leaves_connection_usable, translate
 
 __all__ = ["DATABASE_NAME", "PAGE_SIZE", "Connection", "Place", "open_connection"]
@@ -49,10 +50,11 @@ class Place:
 class Connection:
     """Used by one thread at a time.  ``broken`` says that it must not be used again."""
 
-    __slots__ = ("_busy_ms", "_folder", "broken", "raw", "state", "version")
+    __slots__ = ("__weakref__", "_busy_ms", "_folder", "broken", "file", "raw", "state", "version")
 
-    def __init__(self, raw: apsw.Connection, place: Place) -> None:
+    def __init__(self, raw: apsw.Connection, place: Place, file: forking.File | None) -> None:
         self.raw = raw
+        self.file = file
         self._folder = place.folder
         self._busy_ms = place.busy_ms
         self.broken = False
@@ -147,8 +149,17 @@ class Connection:
 
     def close(self) -> None:
         """A disk that fails now harms nothing: what was committed is in the WAL."""
-        with suppress(apsw.Error):
+        with forking.closing(self), suppress(apsw.Error):
             self.raw.close(True)
+
+    def close_copy(self) -> None:
+        """In a forked child: free what was at rest when the process forked.  The WAL is not
+        touched, which only the last that uses the database may do."""
+        with suppress(apsw.Error):
+            self.raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            self.raw.close(True)
+        self.raw = _Abandoned()  # type: ignore[assignment]
+        self.broken = True
 
     def abandon(self) -> None:
         """In a forked child: never touch the parent's handle again, not even to free it."""
@@ -182,21 +193,26 @@ def open_connection(place: Place, *, create: bool = True) -> Connection:
             moved into the one that somebody has taken away.
 
     Raises:
+        ClosedError: see ``forking.require_usable``.
         StorePathError, StoreCorruptError, StoreFullError, StoreError
     """
+    forking.require_usable(str(place.database))
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     try:
-        raw = apsw.Connection(
-            str(place.database), flags, vfs=place.vfs, statementcachesize=_STATEMENT_CACHE
-        )
-        try:
-            _set_up(raw, place)
-        except BaseException:  # an interrupt, too; raised again
-            raw.close(True)
-            raise
+        with forking.opening() as handles:
+            raw = apsw.Connection(
+                str(place.database), flags, vfs=place.vfs, statementcachesize=_STATEMENT_CACHE
+            )
+            try:
+                _set_up(raw, place)
+                made = Connection(raw, place, forking.file_of(str(place.database)))
+            except BaseException:  # an interrupt, too; raised again
+                raw.close(True)
+                raise
+            handles.add(made)
     except apsw.Error as error:
         raise translate(error, place.folder) from error
-    return Connection(raw, place)
+    return made
 
 
 def _set_up(raw: apsw.Connection, place: Place) -> None:

@@ -77,6 +77,16 @@ class WriteLock:
         finally:
             self._turns.release()
 
+    def rest(self, deadline: float) -> bool:
+        """Wait until no thread of this process writes, and let none before ``wake``; False if
+        that is not so by ``deadline`` (``time.monotonic``), or this thread itself writes."""
+        if self._owner == threading.get_ident():
+            return False
+        return self._turns.acquire(max(0.0, deadline - time.monotonic()))
+
+    def wake(self) -> None:
+        self._turns.release()
+
     @contextmanager
     def closing(self, timeout: float) -> Iterator[None]:
         """Wait until no thread of this process writes; after the block none can again.

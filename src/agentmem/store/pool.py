@@ -27,6 +27,7 @@ class ReaderPool:
         self._count = 0  # open connections, idle or lent, and those being opened
         self._state = threading.Condition()
         self._waiting = 0
+        self._resting: list[Connection] | None = None  # those that ``rest`` took
         self._closed = False
 
     def acquire(self, timeout: float) -> Connection:
@@ -48,7 +49,7 @@ class ReaderPool:
         self._idle.append(connection)
         if self._waiting:
             with self._state:
-                self._state.notify()
+                self._state.notify_all()  # one that waits may leave it to another: see ``rest``
         if self._closed:  # close() may have looked at ``_idle`` just before
             self._close_idle()
 
@@ -60,7 +61,7 @@ class ReaderPool:
             with self._state:
                 self._all.discard(connection)
                 self._count -= 1
-                self._state.notify()
+                self._state.notify_all()
 
     def close(self) -> None:
         """Close idle connections now and lent ones when they come back."""
@@ -86,6 +87,38 @@ class ReaderPool:
         """Idle and lent ones, for a forked child, which must abandon them."""
         return list(self._all)
 
+    def rest(self, deadline: float) -> bool:
+        """Wait until no connection is lent, and lend none before ``wake``; False, with nothing
+        changed, if that is not so by ``deadline`` (``time.monotonic``)."""
+        with self._state:
+            held: list[Connection] = []
+            self._resting = held
+            self._waiting += 1
+            try:
+                while True:
+                    self._take_idle(held)
+                    if len(held) == self._count:
+                        return True
+                    if not self._state.wait(max(0.0, deadline - time.monotonic())):
+                        break
+            finally:
+                self._waiting -= 1
+        self.wake()
+        return False
+
+    def wake(self) -> None:
+        with self._state:
+            held, self._resting = self._resting or [], None
+            self._idle += held
+            self._state.notify_all()
+
+    def _take_idle(self, held: list[Connection]) -> None:
+        while True:
+            try:
+                held.append(self._idle.pop())
+            except IndexError:
+                return
+
     def _close_idle(self) -> None:
         while True:
             try:
@@ -102,17 +135,17 @@ class ReaderPool:
                 while True:
                     if self._closed:
                         raise ClosedError("the store is closed; open it again")
-                    if self._idle:
+                    if self._idle and self._resting is None:
                         try:
                             return self._idle.pop()
                         except IndexError:
                             continue
-                    if self._count < self._size:
+                    if self._count < self._size and self._resting is None:
                         self._count += 1
                         break
                     left = deadline - time.monotonic()
                     if left <= 0 or not self._state.wait(left):
-                        if self._idle:
+                        if self._idle and self._resting is None:
                             continue
                         raise StoreTimeoutError(
                             f"all {self._size} read connections stayed in use for {timeout:g} s; "

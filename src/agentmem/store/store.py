@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import apsw
 
 from agentmem.config import StoreConfig
 from agentmem.errors import ClosedError, StoreError, StoreFullError, StoreTimeoutError
-from agentmem.store import erase, schema
+from agentmem.store import erase, forking, schema
 from agentmem.store.access import AccessCounts, write_counts
 from agentmem.store.checkpoint import Checkpointer
 from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
@@ -84,12 +83,12 @@ class Store:
         self._watch = Watch(self._open_reader if vfs is None else None)
         self._writer: Connection | None = None
         self.migrated: list[str] = []  # the migrations that opening applied
-        _open_stores.add(self)
         try:
             self._prepare()
         except BaseException:  # an interrupt, too; raised again
             self.close()
             raise
+        forking.add_owner(self)
 
     @staticmethod
     def exists(path: str | os.PathLike[str]) -> bool:
@@ -361,7 +360,7 @@ class Store:
             self._watch.close()
             self._readers.close()
             self._close_writer()
-            _open_stores.discard(self)
+            forking.remove_owner(self)
 
     def __enter__(self) -> Store:
         return self
@@ -396,23 +395,35 @@ class Store:
         if self._closed:
             raise ClosedError(f"the store {str(self.path)!r} is closed; open it again")
 
-    def _abandon(self) -> None:
-        """In a forked child: SQLite handles must not even be closed, they are the parent's."""
-        held = [*self._readers.all_connections(), *self._watch.connections()]
-        if self._writer is not None:
-            held.append(self._writer)
-        for connection in held:
-            connection.abandon()
+    # -- when the process forks: see ``forking``
+    def rest(self, deadline: float) -> bool:
+        rested: list[_CanRest] = []
+        parts: tuple[_CanRest, ...] = (self._lock, self._readers, self._checkpoints, self._watch)
+        for part in parts:
+            if not part.rest(deadline):
+                for one in reversed(rested):
+                    one.wake()
+                return False
+            rested.append(part)
+        return True
+
+    def wake(self) -> None:
+        for part in (self._watch, self._checkpoints, self._readers, self._lock):
+            part.wake()
+
+    def handles(self) -> list[forking.Handle]:
+        writer = [] if self._writer is None else [self._writer]
+        return [
+            *writer,
+            *self._readers.all_connections(),
+            *self._checkpoints.connections(),
+            *self._watch.connections(),
+        ]
+
+    def forked(self) -> None:
         self._lock.forget()
 
 
-_open_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for store in list(_open_stores):
-        store._abandon()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+class _CanRest(Protocol):
+    def rest(self, deadline: float) -> bool: ...
+    def wake(self) -> None: ...

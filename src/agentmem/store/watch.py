@@ -13,6 +13,7 @@ on POSIX systems, closing any descriptor of a file gives up all locks of the pro
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,13 @@ class Watch:
         index = self._index
         if header is not None and index is not None and index.holds(header):
             self._known = (header, state)
+
+    def rest(self, deadline: float) -> bool:
+        """Keep the connection from being made before ``wake``."""
+        return self._making.acquire(timeout=max(0.0, deadline - time.monotonic()))
+
+    def wake(self) -> None:
+        self._making.release()
 
     def connections(self) -> list[Connection]:
         """For a forked child, which must abandon them."""
