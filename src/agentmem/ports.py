@@ -112,6 +112,11 @@ class Snapshot(Protocol):
         ...
 
     @property
+    def present(self) -> int:
+        """The last committed event when it was taken; later than ``seq`` in one of the past."""
+        ...
+
+    @property
     def epoch(self) -> str:
         """The store's epoch: a random id that reset and restore renew."""
         ...

@@ -215,3 +215,26 @@ def test_the_past_of_a_store_with_another_model(tmp_path: Path) -> None:
     shown = [(item["memory"], item["score"]) for item in found]
     assert shown == [(item["memory"], pytest.approx(item["score"])) for item in expected]
     assert shown[0][0] == "zoo and zebra"
+
+
+def test_the_same_time_asked_again_is_not_read_again(memory: Memory) -> None:
+    """Nor shown once something in it was purged, nor confused with another scope or time."""
+    ids = [r["id"] for r in memory.add_batch(["tea", "tea leaf", "boat"], user_id="ann")["results"]]
+    memory.add("tea", user_id="ben")
+    then = now()
+    memory.delete(ids[2])
+    later = now()
+    memory.update(ids[0], "coffee")
+    asked: dict[str, Any] = {"user_id": "ann", "top_k": 9}
+    first = memory.search("tea", as_of=then, **asked)
+    held = memory._engine.index._past._held
+    assert held is not None
+    assert memory.search("tea", as_of=then, **asked) == first
+    assert memory._engine.index._past._held is held
+    assert len(memory.search("tea", as_of=later, **asked)["results"]) == 2
+    assert len(memory.search("tea", as_of=then, user_id="ben")["results"]) == 1
+    assert memory.search("tea", as_of=then, **asked) == first
+    memory.purge(ids[1])
+    left = {item["memory"] for item in memory.search("tea", as_of=then, **asked)["results"]}
+    assert left == {"tea", "boat"}
+    assert memory.stats()["index"]["bytes"] > 0

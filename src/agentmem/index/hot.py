@@ -12,6 +12,7 @@ import numpy as np
 from agentmem.index.analyzer import EnglishAnalyzer
 from agentmem.index.columns import take_rows
 from agentmem.index.hybrid import Hybrid
+from agentmem.index.past import PastView
 from agentmem.index.scoring import masks_of, rank
 from agentmem.index.view import EMPTY, View
 from agentmem.ports import StaleSnapshot
@@ -85,6 +86,7 @@ class HotIndex:
         self._journal: list[tuple[int, NDArray[np.int64]]] = []  # (seq, deleted keys)
         self._journal_start = 0  # number of the first batch in the journal
         self._journal_keys = 0
+        self._past = PastView(config.max_bytes // 4)
         self._counters = dict.fromkeys(("searches", "loads", "evictions", "tails", "stale"), 0)
 
     # -- searching ------------------------------------------------------------------------
@@ -109,7 +111,7 @@ class HotIndex:
     ) -> list[list[Hit]]:
         """See ``ports.HotIndex``."""
         if private:
-            view = _load(snapshot, partition)
+            view = self._past.of(snapshot, partition, _load)
         else:
             view = self._capture(snapshot, partition)
             if view.merge_span is not None:
@@ -156,7 +158,7 @@ class HotIndex:
             return {
                 "partitions": len(self._partitions),
                 "rows": self._rows(),
-                "bytes": self._bytes,
+                "bytes": self._bytes + self._past.nbytes,
                 "max_bytes": self._max_bytes,
                 "seq": self._seq,
                 **self._counters,
@@ -345,6 +347,8 @@ class HotIndex:
 
     def _evict(self) -> None:
         """Least recently used first; the last one stays whatever its size."""
+        if self._bytes + self._past.nbytes > self._max_bytes:
+            self._past.clear()
         while self._bytes > self._max_bytes and len(self._partitions) > 1:
             _, held = self._partitions.popitem(last=False)
             self._bytes -= held.view.nbytes
@@ -352,6 +356,7 @@ class HotIndex:
 
     def _forget(self) -> None:
         self._gone(None)
+        self._past.clear()
         self._partitions = OrderedDict()
         self._loading = {}
         self._bytes = 0

@@ -102,6 +102,10 @@ class Past(Snapshot):
         return f"{table}.seq > {self.seq} AND {table}.previous_seq <= {self.seq}"
 
     @property
+    def present(self) -> int:
+        return self._present.seq
+
+    @property
     def _db(self) -> Connection:
         return self._present._db
 

@@ -125,6 +125,10 @@ class Snapshot:
         self.dim = state.dim
 
     @property
+    def present(self) -> int:
+        return self.seq
+
+    @property
     def analyzer(self) -> str:
         """The recipe of the stored keyword terms; empty before the first."""
         return self.state.analyzer
