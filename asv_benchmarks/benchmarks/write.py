@@ -278,30 +278,55 @@ class AddArrow(common.TemporaryStore):
 
     def setup(self) -> None:
         self.open("static")
-        self.texts = common.texts(BATCH)
-        self.vectors = common.vectors(BATCH, 256)
-
-    def stream(self) -> Any:
-        import pyarrow as pa
-
-        schema = pa.schema([("content", pa.string()), ("vector", pa.list_(pa.float32(), 256))])
-        vectors = pa.FixedSizeListArray.from_arrays(self.vectors.ravel(), 256)
-
-        def batches() -> Any:
-            for i in range(self.rows // BATCH):
-                texts = pa.array([f"{text} #{i}" for text in self.texts])
-                yield pa.record_batch([texts, vectors], schema=schema)
-
-        return pa.RecordBatchReader.from_batches(schema, batches())
 
     def track_rate(self) -> float:
         begin = time.perf_counter()
-        self.memory.add_arrow(self.stream())
+        self.memory.add_arrow(stream(self.rows))
         spent = time.perf_counter() - begin
         assert self.memory.count() == self.rows
         return self.rows / spent
 
     track_rate.unit = "memories/s"
 
-    def peakmem_stream(self) -> None:
-        self.memory.add_arrow(self.stream())
+
+class AddArrowMillion:
+    """What a process needs in memory that streams a million rows into a store."""
+
+    params = (True, False)
+    param_names = ("projection",)
+    timeout = 1800
+    rows = 1_000_000
+
+    def track_peak(self, projection: bool) -> float:
+        """The most that was resident at any time, by a process of its own."""
+        import subprocess
+        import sys
+        from pathlib import Path
+
+        arguments = [str(self.rows), str(int(projection))]
+        done = subprocess.run(
+            [sys.executable, "streaming.py", *arguments],
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return float(done.stdout)
+
+    track_peak.unit = "MiB"
+
+
+def stream(rows: int) -> Any:
+    """A reader of so many different texts with vectors of 256 dimensions."""
+    import pyarrow as pa
+
+    schema = pa.schema([("content", pa.string()), ("vector", pa.list_(pa.float32(), 256))])
+    vectors = pa.FixedSizeListArray.from_arrays(common.vectors(BATCH, 256).ravel(), 256)
+    some = common.texts(BATCH)
+
+    def batches() -> Any:
+        for i in range(rows // BATCH):
+            texts = pa.array([f"{text} #{i}" for text in some])
+            yield pa.record_batch([texts, vectors], schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -154,6 +157,46 @@ def test_a_stream_that_broke_off_is_sent_again(mem: Memory) -> None:
     assert again == {"rows": 1000, "added": 400}
     assert [item["memory"] for item in stored(mem)] == texts(1000)
     assert mem.stats()["embedder"]["cache"]["misses"] - before == 400
+
+
+KILLED = """
+import sys
+from agentmem import Memory
+with Memory(sys.argv[1], embedder="static", user_id="u") as mem:
+    mem.add_arrow(
+        sys.argv[2], idempotency_key="import-8", chunk_rows=50,
+        progress=lambda done, total: print(done, flush=True),
+    )
+"""
+
+
+def test_a_stream_whose_process_was_killed_is_sent_again(tmp_path: Path) -> None:
+    table = pa.table({"content": [*texts(3000), *texts(1000)]})  # some texts come twice
+    parquet.write_table(table, tmp_path / "notes.parquet")
+    arguments = [str(tmp_path / "mem"), str(tmp_path / "notes.parquet")]
+    done = 0
+    for kill_at in (300, 1500):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, *arguments], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            done = int(line)
+            if done >= kill_at:
+                break
+        process.kill()  # in the middle of a later chunk
+        done = max([done, *map(int, process.stdout.read().split("\n")[:-1])])
+        assert process.wait() == -signal.SIGKILL
+        process.stdout.close()
+        with Memory(tmp_path / "mem", embedder="static", user_id="u") as mem:
+            kept = mem.count()
+            assert kept in (done, done + 50)  # the last chunk may have been stored and not said
+            assert kept < 4000
+    with Memory(tmp_path / "mem", embedder="static", user_id="u") as mem:
+        answer = mem.add_arrow(tmp_path / "notes.parquet", idempotency_key="import-8")
+        assert answer == {"rows": 4000, "added": 4000 - kept}
+        assert [item["memory"] for item in stored(mem)] == table.column("content").to_pylist()
+        assert mem.check()["problems"] == []
 
 
 def test_a_bad_row_takes_its_chunk_along_and_no_other(mem: Memory) -> None:

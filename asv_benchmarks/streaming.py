@@ -1,0 +1,33 @@
+"""Streams rows into a store and says how much memory that took: what ``AddArrowMillion`` runs.
+
+    python asv_benchmarks/streaming.py ROWS 0|1
+
+The second argument says whether the projection drains beside it.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+
+from benchmarks.write import stream
+
+from agentmem import Memory
+
+
+def main() -> None:
+    rows, projection = int(sys.argv[1]), sys.argv[2] == "1"
+    with tempfile.TemporaryDirectory(prefix="agentmem-bench-") as folder:
+        config = {"projection": {"enabled": projection}}
+        with Memory(folder, embedder="static", user_id="bench", config=config) as memory:
+            added = memory.add_arrow(stream(rows))
+            memory.flush()
+            assert added == {"rows": rows, "added": rows}
+            assert memory.count() == rows
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+
+
+if __name__ == "__main__":
+    main()
