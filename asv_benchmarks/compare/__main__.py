@@ -4,7 +4,8 @@
     PYTHONPATH=asv_benchmarks python -m compare [options]
 
 Figures are kept in results.json beside this file, part by part: a part that is not run stays as it
-was.  From them come the section of docs/performance.md, its picture, and rows of the README.
+was, and one that is timed with --only is not kept, because ratios need all contenders in turns.
+From them come the section of docs/performance.md, its picture, and rows of the README.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 import agentmem
 from compare import page, recall
-from compare.contenders import CONTENDERS, PARTS, STORES, TEXTS, UNLOCKED
+from compare.contenders import CONTENDERS, STORE_PARTS, STORES, TEXT_PARTS, TEXTS, UNLOCKED
 from compare.figures import goals_met
 from compare.measure import Sizes
 from compare.picture import draw
@@ -40,9 +41,7 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
         prog="ci/compare", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--parts", default=",".join(PARTS_OF_RUN), help="of the run: %(default)s")
-    parser.add_argument(
-        "--only", default="", help="these contenders, separated by commas; implies --dry"
-    )
+    parser.add_argument("--only", default="", help="these contenders, separated by commas")
     parser.add_argument("--rounds", type=int, default=5, help="of texts (default %(default)s)")
     parser.add_argument("--store-rounds", type=int, default=3, help="default %(default)s")
     parser.add_argument("--stored", type=int, default=1000, help="texts stored before timing")
@@ -58,7 +57,7 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     options.parts = options.parts.split(",")
     if unknown := set(options.parts) - set(PARTS_OF_RUN):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    options.dry = options.dry or bool(options.only)  # half a part is not to replace a whole one
+    options.some = bool(options.only)
     options.only = options.only.split(",") if options.only else list(CONTENDERS)
     if unknown := set(options.only) - set(CONTENDERS):
         parser.error(f"no such contender: {', '.join(sorted(unknown))}")
@@ -80,6 +79,7 @@ def machine() -> str:
 def timed(names: Sequence[str], sizes: Sizes, count: int, *, first: bool) -> dict[str, Any]:
     """One of the parts that are timed, as it is kept."""
     entries = {name: CONTENDERS[name] for name in names}
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     runs, failed = rounds(names, sizes, count, say, first=first)
     versions = {"agentmem": agentmem.__version__}
     for name in runs:
@@ -90,6 +90,7 @@ def timed(names: Sequence[str], sizes: Sizes, count: int, *, first: bool) -> dic
         setups[name] = {"setup": kind.setup, "durability": kind.durability}
     return {
         "date": today(),
+        "load": load,  # what the machine did besides, before we began
         "rounds": count,
         "sizes": asdict(sizes),
         "runs": runs,
@@ -113,22 +114,35 @@ def judged(dataset: str, file: str, limit: int | None, only: Sequence[str]) -> d
     return {"date": today(), "runs": runs}
 
 
-def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
-    """Measure what was asked for, into ``results``."""
-    results |= {"machine": options.machine, "python": platform.python_version()}
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure what was asked for, by part."""
+    found: dict[str, Any] = {}
     if "texts" in options.parts:
-        names = [name for name in (*TEXTS, UNLOCKED) if name in options.only]
+        names = [name for name in (*TEXTS, UNLOCKED, *TEXT_PARTS) if name in options.only]
         sizes = Sizes(stored=options.stored, sentences=options.sentences)
-        results["texts"] = timed(names, sizes, options.rounds, first=True)
+        found["texts"] = timed(names, sizes, options.rounds, first=True)
     if "stores" in options.parts:
-        names = [name for name in (*STORES, *PARTS) if name in options.only]
+        names = [name for name in (*STORES, *STORE_PARTS) if name in options.only]
         sizes = Sizes(stored=options.rows, sentences=options.sentences, given=True)
-        results["stores"] = timed(names, sizes, options.store_rounds, first=True)
+        found["stores"] = timed(names, sizes, options.store_rounds, first=True)
     if "recall" in options.parts:
-        for dataset in recall.DATASETS:
-            if file := getattr(options, dataset):
-                found = judged(dataset, file, options.limit, options.only)
-                results.setdefault("recall", {})[dataset] = found
+        found["recall"] = {
+            dataset: judged(dataset, file, options.limit, options.only)
+            for dataset in recall.DATASETS
+            if (file := getattr(options, dataset))
+        }
+    return found
+
+
+def keep(found: dict[str, Any], results: dict[str, Any], options: argparse.Namespace) -> None:
+    """Put what was found into ``results``, in place of what they had of it."""
+    results |= {"machine": options.machine, "python": platform.python_version()}
+    for part in ("texts", "stores"):
+        if part in found and not options.some:
+            results[part] = found[part]
+    for dataset, judgement in found.get("recall", {}).items():
+        old = results.setdefault("recall", {}).setdefault(dataset, {"runs": {}})
+        old |= {"date": judgement["date"], "runs": old["runs"] | judgement["runs"]}
 
 
 def write(results: dict[str, Any]) -> None:
@@ -151,23 +165,29 @@ def main() -> None:
     options = options_of(sys.argv[1:])
     results = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     try:
-        if not options.render:
-            run(options, results)
+        found = results if options.render else run(options)
     except FailedRunError as error:
         sys.exit(f"ci/compare: {error}")
     if not options.dry:
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        if not options.render:
+            keep(found, results, options)
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
         write(results)
-    runs = results.get("texts", {}).get("runs", {})
-    say("\n".join(goals_met(runs)))
-    lost = {
-        name: sum(figures.get("lost", 0) + figures.get("errors", 0) for figures in found)
+    for line in goals_met(found.get("texts", {}).get("runs", {})):
+        say(line)
+    if lost := lost_by_us(found):
+        sys.exit(f"ci/compare: {lost:.0f} memories were refused or lost by AgentMem")
+
+
+def lost_by_us(found: dict[str, Any]) -> float:
+    """Adds that raised, and rows that were not there when the store was opened again."""
+    return sum(
+        figures.get("lost", 0) + figures.get("errors", 0)
         for part in ("texts", "stores")
-        for name, found in results.get(part, {}).get("runs", {}).items()
+        for name, runs in found.get(part, {}).get("runs", {}).items()
         if name.startswith("agentmem")
-    }
-    if any(lost.values()):
-        sys.exit(f"ci/compare: memories were lost or refused: {lost}")
+        for figures in runs
+    )
 
 
 if __name__ == "__main__":

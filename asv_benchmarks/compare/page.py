@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.contenders import CONTENDERS, PARTS, STORES, TEXTS, UNLOCKED
+from compare.contenders import CONTENDERS, STORE_PARTS, STORES, TEXT_PARTS, TEXTS, UNLOCKED
 from compare.figures import Spread, ratio, spread
 
 __all__ = ["COMMAND", "readme_rows", "section", "write_readme", "write_section"]
@@ -148,7 +148,7 @@ def _texts(part: Results) -> list[str]:
         table.append(row)
     blocks = [
         "### With texts: mem0",
-        f"{part['date']}, {part['rounds']} rounds. Each store gets {sizes['stored']:,} texts first:"
+        f"{_when(part)}. Each store gets {sizes['stored']:,} texts first:"
         f" {_sentences(sizes['sentences'])} of the conversation in `examples/` behind a date. mem0"
         " and `minilm-fp32` compute the same file with the same weights: mem0 through ONNX Runtime"
         " and tokenizers as their manuals show them, one text a call, registered as an embedder of"
@@ -165,7 +165,7 @@ def _texts(part: Results) -> list[str]:
             f" {sum(run['errors'] for run in lost):.0f} of those {sum(gone):.0f} adds had raised."
             " AgentMem lost none in any run."
         )
-    return blocks + _failures(part)
+    return blocks + _walls(part, TEXT_PARTS) + _failures(part)
 
 
 def _stores(part: Results) -> list[str]:
@@ -177,7 +177,8 @@ def _stores(part: Results) -> list[str]:
         "fill": "1,000 a call",
         "search": "searches",
         "agreement": "exact top 10 found, %",
-        "import": "import, ms",
+        "import": "`import`, ms",
+        "first": "first row stored, ms",
         "memory": "memory, MB",
         "disk": "disk, MB",
     }
@@ -188,21 +189,23 @@ def _stores(part: Results) -> list[str]:
             cells = (_figure(spread(runs[name], task), task) for task in tasks)
             table.append([_shown(name), *cells])
     blocks += [
-        f"{part['date']}, {part['rounds']} rounds. {sizes['stored']:,} texts with vectors of 384"
+        f"{_when(part)}. {sizes['stored']:,} texts with vectors of 384"
         " numbers are stored first; searches ask for the 10 nearest with a vector. They do not"
         " promise the same: what an add means is in the last table.",
         _table(table),
     ]
-    if parts := [name for name in PARTS if name in runs]:
-        table = [["a second", "one a call", f"{sizes['batch']} a call", "one search"]]
-        for name in parts:
+    return blocks + _walls(part, STORE_PARTS) + _failures(part)
+
+
+def _walls(part: Results, names: Sequence[str]) -> list[str]:
+    sizes, runs = part["sizes"], part["runs"]
+    table = [["a second", "one a call", f"{sizes['batch']} a call", "one search"]]
+    for name in names:
+        if name in runs:
             cells = (_figure(spread(runs[name], task), task) for task in ("add", "batch", "search"))
             table.append([_part(name, sizes), *cells])
-        blocks += [
-            "How far the wall is: each part of the work alone, with nothing around it.",
-            _table(table),
-        ]
-    return blocks + _failures(part)
+    said = "How far the wall is: parts of the work alone, with nothing around them."
+    return [said, _table(table)] if table[1:] else []
 
 
 def _recall(part: Results) -> list[str]:
@@ -235,10 +238,12 @@ def _setups(results: Results) -> list[str]:
     versions: dict[str, str] = {}
     for part in ("texts", "stores"):
         versions |= results.get(part, {}).get("versions", {})
-    shown = [name for name in (*TEXTS[:2], *STORES[1:], *PARTS) if name in told]
+    shown = [
+        name for name in (*TEXTS[:2], *STORES[1:], *TEXT_PARTS[:1], *STORE_PARTS) if name in told
+    ]
     table = [["", "set up", "what an add promises"]]
     for name in shown:
-        label = "AgentMem" if name.startswith("agentmem") else name
+        label = "AgentMem" if name.startswith("agentmem") else name.removesuffix(" fp32")
         table.append([label, told[name]["setup"], told[name]["durability"]])
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return ["### How each was set up", _table(table), f"Versions: {listed}."]
@@ -249,6 +254,12 @@ def _failures(part: Results) -> list[str]:
 
 
 # -- words and numbers
+
+
+def _when(part: Results) -> str:
+    load = part.get("load")
+    besides = "" if load is None else f", load average {load:.1f} before it began"
+    return f"{part['date']}, {part['rounds']} rounds{besides}"
 
 
 def _shown(name: str) -> str:

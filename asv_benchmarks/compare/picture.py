@@ -66,10 +66,11 @@ def _recall(part: Mapping[str, Any], panel: Any) -> None:
         panel.set_axis_off()
         return
     ks = (5, 10, 20)
-    for name, found in part["locomo"]["runs"].items():
+    places = (2, 2, -6)  # of the numbers, above or below the lines
+    for place, (name, found) in zip(places, part["locomo"]["runs"].items(), strict=False):
         values = [100 * found["overall"][f"recall@{k}"] for k in ks]
         panel.plot(range(len(ks)), values, marker="o", label=name)
-        panel.annotate(f"{values[1]:.1f}", (1, values[1] + 2), ha="center", fontsize=8)
+        panel.annotate(f"{values[1]:.1f}", (1, values[1] + place), ha="center", fontsize=8)
     panel.set_xticks(range(len(ks)), [f"first {k}" for k in ks])
     panel.set_ylim(0, 100)
     panel.grid(alpha=0.3)
@@ -90,4 +91,4 @@ def _stores(part: Mapping[str, Any], panel: Any) -> None:
     panel.set_xscale("log")
     panel.set_xmargin(0.15)
     panel.set_title("Vectors given, a second", fontsize=10)
-    panel.legend(fontsize=8)
+    panel.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))

@@ -15,8 +15,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from compare.contenders import CONTENDERS, Entry
-from compare.data import Row
+from compare import data
+from compare.contenders import CONTENDERS, STORES, Entry
 
 _NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
 
@@ -29,8 +29,9 @@ def refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
 
 def first_memory(entry: Entry, folder: Path) -> dict[str, float]:
     """When the first text was stored."""
+    vector = data.given_vectors(1)[0] if entry.name in STORES else None
     contender = entry.load()(folder, *entry.arguments)
-    contender.add(Row("12 March: We rent a first-floor flat in Headingley."))
+    contender.add(data.Row("12 March: We rent a first-floor flat in Headingley.", vector))
     stored = time.time()
     contender.close()
     return {"stored_at": stored}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from compare.contenders.base import Contender
 
-__all__ = ["CONTENDERS", "PARTS", "STORES", "TEXTS", "UNLOCKED", "Entry"]
+__all__ = ["CONTENDERS", "STORES", "STORE_PARTS", "TEXTS", "TEXT_PARTS", "UNLOCKED", "Entry"]
 
 #: Text in, embedded by the contender itself.
 TEXTS = ("mem0", "agentmem minilm-fp32", "agentmem minilm", "agentmem static")
@@ -18,8 +18,9 @@ TEXTS = ("mem0", "agentmem minilm-fp32", "agentmem minilm", "agentmem static")
 UNLOCKED = "mem0 unlocked"
 #: Vectors given, so that only the store is compared.
 STORES = ("agentmem", "Chroma", "LanceDB", "Qdrant local", "sqlite-vec", "txtai")
-#: One part of the work and nothing else: how fast it could be at most.
-PARTS = ("ONNX Runtime fp32", "ONNX Runtime int8", "SQLite", "NumPy")
+#: One part of the work and nothing else: how fast it could be at most, with texts and with vectors.
+TEXT_PARTS = ("ONNX Runtime fp32", "ONNX Runtime int8", "SQLite")
+STORE_PARTS = ("SQLite", "NumPy")
 
 
 @dataclass(frozen=True, slots=True)

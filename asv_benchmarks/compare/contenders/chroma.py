@@ -22,7 +22,7 @@ class Chroma(Contender):
     """One collection, cosine distance, no embedding function."""
 
     setup = "`PersistentClient`, cosine, its HNSW defaults; filtered by `user_id`"
-    durability = "rows in SQLite; the HNSW file follows every 1,000 rows"
+    durability = "rows in SQLite, synced to disk; the HNSW file follows every 1,000 rows"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

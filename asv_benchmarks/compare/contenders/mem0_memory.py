@@ -6,6 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from agentmem.types import SCOPE_FIELDS
 from compare.contenders.base import USER, Contender
 from compare.data import DIM
 
@@ -131,12 +132,14 @@ class Mem0Answers:
         metadata = dict(item.get("metadata", {}))
         if "timestamp" in item:
             metadata["timestamp"] = str(item["timestamp"])
-        ids = {name: item[name] for name in ("user_id", "run_id") if name in item}
+        ids = {name: item[name] for name in SCOPE_FIELDS if name in item}
         added = self._memory.add([message], metadata=metadata, infer=False, **ids)
         result: dict[str, Any] = added["results"][0]
         return result
 
-    def search(self, query: str, *, top_k: int, mode: str, **scope: str) -> dict[str, Any]:
-        del mode  # mem0 has the one it has
-        found: dict[str, Any] = self._memory.search(query, filters=scope, top_k=top_k)
-        return found
+    def search(self, query: str, *, top_k: int, **named: Any) -> dict[str, Any]:
+        """What is named beside the scope are AgentMem's own ways to ask; mem0 has the one it has.
+        Whether memories answer at all is then for the best score to say."""
+        scope = {name: value for name, value in named.items() if name in SCOPE_FIELDS}
+        found = self._memory.search(query, filters=scope, top_k=top_k)["results"]
+        return {"results": found, "support": found[0]["score"] if found else 0.0}
