@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Asking(common.TemporaryStore):
-    """Searches a second on one thread in one user's memories, static embeddings; one memory in
-    twenty has been given another text since the time that ``as_of`` asks for."""
+    """Searches a second on one thread in one user's memories, static embeddings, no answers kept;
+    one memory in twenty has been given another text since the time that ``as_of`` asks for."""
 
     params = (1_000, 10_000)
     param_names = ("memories",)
 
     def setup(self, memories: int) -> None:
-        self.memory = self.open("static")
+        self.memory = self.open("static", {"search": {"answers": 0}})
         texts = common.texts(memories)
         said = [
             {"content": text, "run_id": str(i // 25), "metadata": {"n": i}}

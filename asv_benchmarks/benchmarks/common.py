@@ -16,7 +16,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,11 +79,11 @@ class TemporaryStore:
     memory: Memory
     folder: str
 
-    def open(self, embedder: str = "static") -> Memory:
+    def open(self, embedder: str = "static", config: dict[str, Any] | None = None) -> Memory:
         from agentmem import Memory
 
         self.folder = tempfile.mkdtemp(prefix="agentmem-bench-")
-        self.memory = Memory(self.folder, embedder=embedder, user_id="bench")
+        self.memory = Memory(self.folder, embedder=embedder, config=config, user_id="bench")
         self.memory.warm_up()
         return self.memory
 
