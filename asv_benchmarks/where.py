@@ -3,9 +3,9 @@
     pip install py-spy
     python asv_benchmarks/where.py [JOB...] [--seconds N] [--flame FOLDER]
 
-py-spy looks at the job's process from outside, a few hundred times a second, native frames
+py-spy looks at the job's process from outside, a hundred times a second, native frames
 included.  Each sample is given to the innermost part below that is on its stack; samples of threads
-that wait are left out, waiting for the disk among them.  ``--flame`` also keeps the stacks, folded,
+that wait are left out.  ``--flame`` also keeps the stacks, folded,
 for a tool that draws flame graphs.
 """
 
@@ -29,7 +29,10 @@ from benchmarks import common
 if TYPE_CHECKING:
     from agentmem import Memory
 
-RATE = 400  # samples a second
+RATE = 100  # samples a second
+
+#: Frames of threads that only wait, and that py-spy takes for busy.
+WAITING = ("epoll_wait", "cond_timedwait", "cond_wait")
 
 #: A part and words of the frames that belong to it; the innermost frame that has one decides.
 PARTS = (
@@ -163,7 +166,8 @@ def main() -> None:
     for job in given.jobs or JOBS:
         parts: Counter[str] = Counter()
         for stack, samples in sampled(job, given.seconds, given.flame):
-            parts[part_of(stack)] += samples
+            if not any(word in frame for frame in stack[-2:] for word in WAITING):
+                parts[part_of(stack)] += samples
         shares = [f"{name} {100 * n / parts.total():.0f} %" for name, n in parts.most_common()]
         print(f"| {job} | {', '.join(shares)} |", flush=True)
 

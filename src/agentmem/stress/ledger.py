@@ -12,6 +12,7 @@ from typing import Any
 __all__ = ["Bulletin", "Checks", "Entry", "UserLedger"]
 
 _KEPT = 2_000  # announcements that a reader chooses among
+_REMEMBERED = 100  # deleted ids of a user, so that a long run does not fill the memory
 _EXAMPLES = 20  # violations that are told in full
 
 
@@ -37,7 +38,7 @@ class UserLedger:
     def __init__(self, user: str) -> None:
         self.user = user
         self.live: dict[str, Entry] = {}
-        self.gone: set[str] = set()
+        self.gone: deque[str] = deque(maxlen=_REMEMBERED)  # ids deleted lately
         self._list: list[Entry] = []
 
     def added(self, entry: Entry) -> None:
@@ -47,7 +48,7 @@ class UserLedger:
 
     def removed(self, entry: Entry) -> None:
         del self.live[entry.id]
-        self.gone.add(entry.id)
+        self.gone.append(entry.id)
         last = self._list.pop()
         if last is not entry:
             last.place = entry.place
