@@ -168,6 +168,7 @@ cdef extern from "volumes.h" nogil:
         const int32_t *actors
         const int64_t *event_at
         int32_t window
+        int32_t longest
 
     ctypedef struct agm_list:
         const int32_t *slots

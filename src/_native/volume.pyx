@@ -132,6 +132,7 @@ cdef class Texts:
         for i in range(runs):
             if start[i] >= start[i + 1]:
                 raise ValueError(f"run {i} from slot {start[i]} to {start[i + 1]} is empty")
+            self._self.longest = max(self._self.longest, start[i + 1] - start[i])
         if not 0 <= window < 0x10000:
             raise ValueError(f"window must be from 0 to 65535, got {window}")
         self._held = [first]

@@ -7,12 +7,13 @@
 enum { BLOCK = 8192 };
 
 typedef struct {
-    float *own, *window, *run, *named, *count; /* of a block's slots, but for run */
+    float *own, *window, *named, *count; /* of a block's slots */
+    float *run, *most;                   /* of its runs: what it has, the most a slot can have */
     int32_t *touched;                          /* slots whose window has the term at hand */
     int32_t *runs;                             /* runs that have any term */
     uint8_t *seen;                             /* per run of the block: is it in runs? */
     int64_t *at;                               /* per list the next posting */
-    float *block;                              /* owns the five above */
+    float *block;                              /* owns the six above */
 } room_t;
 
 typedef struct {
@@ -21,6 +22,7 @@ typedef struct {
     int32_t first, end;   /* runs */
     int32_t from, to;     /* slots */
     int32_t n_runs;       /* touched */
+    int people;           /* whether the query may name somebody */
     room_t room;
 } block_t;
 
@@ -93,6 +95,17 @@ static void touch_run(block_t *block, int32_t run) {
     }
 }
 
+/* A neighbour's share of what its own words are worth. */
+static float beside_of(const agm_weights *weights) {
+    const float both = weights->dense + weights->keyword;
+    return both > 0.0f ? weights->neighbour / both * weights->keyword : 0.0f;
+}
+
+/* The most that a term of weight 1 can add to a slot by the slots around it. */
+static float most_of(const agm_weights *weights) {
+    return weights->keyword + weights->window + 2.0f * beside_of(weights);
+}
+
 /* Add a term's share to the texts, windows and runs of the block. */
 static void add_list(block_t *block, const agm_list *list, int64_t *at) {
     const agm_volume *volume = block->volume;
@@ -103,6 +116,7 @@ static void add_list(block_t *block, const agm_list *list, int64_t *at) {
     const float window_slope = asked->window_length > 0.0f ? tilt / asked->window_length : 0.0f;
     const int windows = asked->weights.window != 0.0f, runs = asked->weights.run_keyword != 0.0f;
     const room_t *room = &block->room;
+    const float most = list->weight * most_of(&asked->weights);
     int32_t touched = 0;
     int64_t i = *at;
     int32_t run = block->first;
@@ -130,6 +144,7 @@ static void add_list(block_t *block, const agm_list *list, int64_t *at) {
                 room->count[w] += count;
             }
         }
+        if (live) room->most[run - block->first] += most;
         if (live && runs) {
             const float norm = base + run_slope * volume->run_lengths[run];
             room->run[run - block->first] += list->run_weight * in_run / (in_run + norm);
@@ -163,13 +178,17 @@ static void finish(block_t *block, best_t *best) {
     const agm_question *asked = block->question;
     const agm_weights *weights = &asked->weights;
     const room_t *room = &block->room;
-    const float both = weights->dense + weights->keyword;
-    const float beside = both > 0.0f ? weights->neighbour / both * weights->keyword : 0.0f;
+    const float beside = beside_of(weights);
+    /* What a slot can have besides, and room for rounding. */
+    const float actor = block->people ? weights->actor : 0.0f;
+    const float more = weights->length + actor + asked->date + 1e-5f;
     for (int32_t r = 0; r < block->n_runs; r++) {
         const int32_t run = room->runs[r], local = run - block->first;
         const int32_t start = volume->starts[run], end = volume->starts[run + 1];
         const float of_run = weights->run_keyword * room->run[local];
-        for (int32_t slot = start; slot < end; slot++) {
+        const int hopeless = best->size == best->room && !asked->extra &&
+                             room->most[local] + of_run + more < best->scores[0];
+        for (int32_t slot = hopeless ? end : start; slot < end; slot++) {
             const int32_t here = slot - block->from;
             if (asked->mask && !asked->mask[slot]) continue;
             /* Hybrid search ranks what no term is in, too: what stands around it may have one. */
@@ -184,27 +203,31 @@ static void finish(block_t *block, best_t *best) {
                 if (length >= asked->n_length_part) length = asked->n_length_part - 1;
                 sum += weights->length * asked->length_part[length];
             }
-            const int32_t actor = volume->actors[slot];
-            const float said = actor ? (asked->asked && asked->asked[actor] ? 1.0f : 0.0f)
-                                     : room->named[here];
-            sum += weights->actor * said;
+            if (actor > 0.0f) {
+                const int32_t who = volume->actors[slot];
+                const float said = who ? (asked->asked && asked->asked[who] ? 1.0f : 0.0f)
+                                       : room->named[here];
+                sum += actor * said;
+            }
             if (asked->n_spans) sum += asked->date * date_part(asked, volume->event_at[slot]);
             if (asked->extra) sum += asked->extra[slot];
             if (sum > 0.0f) offer(best, slot, sum);
         }
-        const size_t from = (size_t)(start - block->from), n = (size_t)(end - start);
-        memset(room->own + from, 0, n * sizeof(float));
-        memset(room->window + from, 0, n * sizeof(float));
-        memset(room->named + from, 0, n * sizeof(float));
-        room->run[local] = 0.0f;
+        room->run[local] = room->most[local] = 0.0f;
         room->seen[local] = 0;
+    }
+    if (block->n_runs) {
+        const size_t size = (size_t)(block->to - block->from) * sizeof(float);
+        memset(room->own, 0, size);
+        memset(room->window, 0, size);
+        memset(room->named, 0, size);
     }
     block->n_runs = 0;
 }
 
 static int open_room(room_t *room, size_t widest, size_t n_lists) {
     memset(room, 0, sizeof *room);
-    room->block = calloc(5 * widest, sizeof *room->block);
+    room->block = calloc(6 * widest, sizeof *room->block);
     room->touched = malloc(widest * sizeof *room->touched);
     room->runs = malloc(widest * sizeof *room->runs);
     room->seen = calloc(widest, 1);
@@ -212,9 +235,10 @@ static int open_room(room_t *room, size_t widest, size_t n_lists) {
     if (!room->block || !room->touched || !room->runs || !room->seen || !room->at) return -1;
     room->own = room->block;
     room->window = room->own + widest;
-    room->run = room->window + widest;
-    room->named = room->run + widest;
+    room->named = room->window + widest;
     room->count = room->named + widest;
+    room->run = room->count + widest;
+    room->most = room->run + widest;
     return 0;
 }
 
@@ -231,14 +255,12 @@ int64_t agm_volume_best(const agm_volume *volume, const agm_list *lists, size_t 
                         float *scores) {
     best_t best = {slots, scores, 0, room, volume->keys};
     block_t block;
-    size_t widest = BLOCK;
-    for (int32_t r = 0; r < volume->runs; r++) {
-        const size_t size = (size_t)(volume->starts[r + 1] - volume->starts[r]);
-        if (size > widest) widest = size;
-    }
+    const size_t widest = volume->longest > BLOCK ? (size_t)volume->longest : BLOCK;
     memset(&block, 0, sizeof block);
     block.volume = volume;
     block.question = question;
+    block.people = question->asked != NULL;
+    for (size_t q = 0; q < n_lists; q++) block.people |= lists[q].name;
     if (room <= 0) return 0;
     if (open_room(&block.room, widest, n_lists) != 0) {
         close_room(&block.room);

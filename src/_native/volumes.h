@@ -16,6 +16,7 @@ typedef struct {
     const int32_t *actors;         /* 0 where nobody is known */
     const int64_t *event_at;
     int32_t window;
+    int32_t longest;               /* slots of the longest run */
 } agm_volume;
 
 /* The postings of one term of the query, ascending. */

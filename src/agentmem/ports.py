@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Analyzer",
+    "Aside",
     "Embedder",
     "Filter",
     "HotIndex",
@@ -45,6 +46,7 @@ __all__ = [
     "Snapshot",
     "StaleSnapshot",
     "Store",
+    "Work",
     "WriteTransaction",
 ]
 
@@ -54,6 +56,22 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 #: From texts to their vectors ``(n, dim)`` float32, normalised, and their keyword terms.
 Remake = Callable[[Sequence[str]], "tuple[NDArray[np.float32], TermBatch]"]
+
+
+#: What runs beside everything else: it asks now and then whether it is to stop.
+Work = Callable[[Callable[[], bool]], None]
+
+
+class Aside(Protocol):
+    """Runs some ``Work`` in a thread of its own."""
+
+    def start(self) -> None:
+        """Begin a run unless one is under way or ``stop`` was called."""
+        ...
+
+    def stop(self) -> None:
+        """End a run at its next step and wait for that; no other will start."""
+        ...
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ from agentmem.index.large import LargeIndex
 from agentmem.ports import Snapshot, StaleSnapshot
 from agentmem.store import Store
 from agentmem.types import Cues, Hit, NewMemory, PartitionKey, Scope, VectorSource
+from agentmem.vector.background import Background
 
 DIM = 16
 #: Every part is on.
@@ -180,9 +181,12 @@ def test_scores_under_tight_limits(bench: Bench, brute_force: type, vocabulary: 
 class OnDisk:
     """A ``LargeIndex`` that every partition is large enough for, asked like a hot one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, bench: Bench) -> None:
         config = IndexConfig(large_rows=1)
-        self.index = LargeIndex(RANKING, config, folder)
+        folder = bench.path / "volumes"
+        self.index = LargeIndex(
+            RANKING, config, folder, bench.store.read, lambda work: Background("test", work)
+        )
         self.tails = 0
 
     def search(self, snapshot: Snapshot, partition: PartitionKey, **asked: Any) -> Any:
@@ -204,7 +208,7 @@ class OnDisk:
 def test_scores_of_volumes_equal_brute_force_after_any_history(
     bench: Bench, brute_force: type, vocabulary: list[str], seed: int
 ) -> None:
-    bench.index = OnDisk(bench.path / "volumes")
+    bench.index = OnDisk(bench)
     any_history(bench, brute_force, vocabulary, seed)
 
 

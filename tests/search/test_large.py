@@ -13,6 +13,7 @@ import pytest
 from agentmem import Memory
 from agentmem.errors import ScopeError
 from agentmem.index import by_vector, finding, large, volume_file
+from agentmem.types import PartitionKey
 
 _WORDS = """
 Lisbon Porto surfing piano lessons bread cat dog garden train station coffee doctor knee
@@ -183,13 +184,18 @@ def test_another_process_writes_and_this_one_sees_it(path: Path, disk: Memory) -
     assert gone not in [i["id"] for i in disk.search("knee", unscoped=True, top_k=200)["results"]]
 
 
+@pytest.mark.parametrize(("added", "waits"), [(40, False), (120, True)])
 def test_a_long_tail_becomes_a_new_volume(
-    path: Path, disk: Memory, hot: Memory, monkeypatch: pytest.MonkeyPatch
+    path: Path, disk: Memory, hot: Memory, monkeypatch: pytest.MonkeyPatch, added: int, waits: bool
 ) -> None:
+    """Beside the searches, unless it is so long that a search had better wait for it."""
     disk.search("knee", unscoped=True)
     before = set((path / "volumes").iterdir())
     monkeypatch.setattr(large, "_LONG_TAIL", 10)
-    hot.add_batch(items(200, 60))
+    hot.add_batch(items(200, added))
+    disk.search("knee", unscoped=True)
+    assert (disk.stats()["large"]["tail_rows"] == 0) >= waits
+    disk._engine.large._aside.join()
     assert_same(disk, hot, unscoped=True)
     after = set((path / "volumes").iterdir())
     assert len(before) == len(after) == 1
@@ -204,6 +210,21 @@ def test_what_is_purged_is_in_no_file(path: Path, disk: Memory, hot: Memory) -> 
     assert not (path / "volumes").exists()
     assert_same(disk, hot, unscoped=True)
     assert gone not in [i["id"] for i in disk.search("violin", unscoped=True, top_k=99)["results"]]
+    # Nor in one that somebody was writing meanwhile.
+    volumes = disk._engine.large._volumes
+    before = volumes.erasures()
+    disk.purge(disk.search("violin", unscoped=True)["results"][0]["id"])
+    with disk._engine.store.read() as snapshot, pytest.raises(volume_file.Overtaken):
+        volumes.write(
+            PartitionKey(None, None),
+            volume_file.Life(snapshot.epoch, snapshot.model_id, "recipe"),
+            snapshot.load_parts(PartitionKey(None, None)),
+            dim=snapshot.dim,
+            window=2,
+            seq=snapshot.seq,
+            erasures=before,
+        )
+    assert list((path / "volumes").iterdir()) == []
     disk.reset()
     assert disk.search("violin", unscoped=True)["results"] == []
     assert not (path / "volumes").exists()

@@ -165,9 +165,16 @@ class Engine:
     @_Part
     def large(self) -> LargeIndex:
         from agentmem.index.large import LargeIndex
+        from agentmem.vector.background import Background
 
-        folder = self.path / "volumes"
-        return LargeIndex(self.config.ranking, self.config.index, folder, self._forget_found)
+        return LargeIndex(
+            self.config.ranking,
+            self.config.index,
+            self.path / "volumes",
+            self.store.read,
+            lambda work: Background("agentmem-volumes", work),
+            self._forget_found,
+        )
 
     @_Part
     def projection(self) -> LanceProjection:
@@ -541,7 +548,7 @@ class Engine:
             self.parts["queue"].close()  # waits for the writes that are under way
         with self.lock:
             self._closed = True
-        for name in ("projection", "embedder"):
+        for name in ("projection", "large", "embedder"):
             if name in self.parts:
                 self.parts[name].close()
         self.store.close()

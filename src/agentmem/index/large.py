@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agentmem.errors import StoreFullError, StorePathError
 from agentmem.index.analyzer import EnglishAnalyzer
 from agentmem.index.finding import Finder
 from agentmem.index.hybrid import Hybrid
 from agentmem.index.question import Question
 from agentmem.index.recipe import RECIPE
 from agentmem.index.shelf import Holding, Shelf, TooMuchChanged
-from agentmem.index.volume_file import Life, Volumes
-from agentmem.ports import StaleSnapshot
+from agentmem.index.volume_file import Life, Overtaken, Volumes
+from agentmem.ports import Aside, StaleSnapshot, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from agentmem.config import IndexConfig, RankingConfig
+    from agentmem.errors import AgentMemError
     from agentmem.ports import Filter, Snapshot
-    from agentmem.types import Cues, Hit, PartitionKey, Scope, SearchMode, TermBatch
+    from agentmem.types import Cues, Hit, IndexRows, PartitionKey, Scope, SearchMode, TermBatch
 
 __all__ = ["LargeIndex"]
 
@@ -33,7 +37,15 @@ __all__ = ["LargeIndex"]
 _LONG_TAIL = 20_000
 _TAIL_SHARE = 0.125
 _REMEMBERED_SIZES = 1_024
-_PAST = 4  # older states kept, for searches whose snapshot another thread has outrun
+_PAST = 4  # states kept, for searches whose snapshot another thread has outrun
+
+
+#: So many times as long as that, a tail is no longer followed: the search writes the volume.
+_FAR = 4.0
+
+
+class _Stopped(Exception):
+    pass
 
 
 class _Place:
@@ -56,6 +68,8 @@ class LargeIndex:
         ranking: how to score.
         config: from which size a partition is large.
         folder: where the volumes are.
+        read: opens a snapshot of the store.
+        aside: makes of some work what runs it in a thread, once it is started.
         gone: see ``HotIndex``.
     """
 
@@ -64,6 +78,8 @@ class LargeIndex:
         ranking: RankingConfig,
         config: IndexConfig,
         folder: Path,
+        read: Callable[[], AbstractContextManager[Snapshot]],
+        aside: Callable[[Work], Aside],
         gone: Callable[[Sequence[int] | None], None] | None = None,
     ) -> None:
         analyzer = EnglishAnalyzer()
@@ -71,10 +87,14 @@ class LargeIndex:
         self._finder = Finder(ranking, Hybrid(ranking, analyzer), analyzer)
         self._from = config.large_rows
         self._volumes = Volumes(folder)
+        self._read = read
+        self._aside = aside(self._write_due)
         self._gone = gone or (lambda _: None)
-        self._lock = threading.Lock()  # the two below
+        self._lock = threading.Lock()  # the three below
         self._places: dict[PartitionKey, _Place] = {}
+        self._due: list[PartitionKey] = []  # whose volume is to be written aside
         self._sizes: OrderedDict[PartitionKey, tuple[str, int, int]] = OrderedDict()
+        self._error: AgentMemError | None = None
         self._counters = dict.fromkeys(("searches", "opened", "written", "left_to_hot"), 0)
 
     def serves(self, snapshot: Snapshot, partition: PartitionKey) -> bool:
@@ -122,6 +142,10 @@ class LargeIndex:
         except TooMuchChanged:
             self._counters["left_to_hot"] += 1
             return None
+        except (StoreFullError, StorePathError) as error:  # memory needs no room on the disk
+            self._error = error
+            self._counters["left_to_hot"] += 1
+            return None
         narrowed = {k: v for k, v in scope.given().items() if k != partition.column}
         scopes = snapshot.scopes_within(scope) if narrowed else None
         queries = len(vectors) if vectors is not None else len(terms.lengths) if terms else 0
@@ -162,6 +186,7 @@ class LargeIndex:
         """Counts since this process opened the store, and what there is now."""
         with self._lock:
             shelves = [place.shelves[-1] for place in self._places.values() if place.shelves]
+        error = self._error
         return {
             "partitions": len(shelves),
             "rows": sum(shelf.n for shelf in shelves),
@@ -170,23 +195,41 @@ class LargeIndex:
             "bytes": sum(shelf.nbytes for shelf in shelves),
             "file_bytes": self._volumes.bytes(),
             **self._counters,
+            "error": None if error is None else f"{type(error).__name__}: {error}",
         }
 
-    def write(self, snapshot: Snapshot, partition: PartitionKey) -> Path:
-        """Write a partition's volume as of ``snapshot``.
+    def close(self) -> None:
+        """Stop writing."""
+        self._aside.stop()
+
+    def write(self, partition: PartitionKey, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Write a partition's volume as of now, unless it is ``stopped``.
 
         Raises:
             StoreFullError, StorePathError
         """
-        self._counters["written"] += 1
-        return self._volumes.write(
-            partition,
-            _life(snapshot),
-            snapshot.load_parts(partition),
-            dim=snapshot.dim,
-            window=self._window,
-            seq=snapshot.seq,
-        )
+        erasures = self._volumes.erasures()
+        with self._read() as snapshot, contextlib.suppress(Overtaken, _Stopped):
+            self._volumes.write(
+                partition,
+                _life(snapshot),
+                _until(stopped, snapshot.load_parts(partition)),
+                dim=snapshot.dim,
+                window=self._window,
+                seq=snapshot.seq,
+                erasures=erasures,
+            )
+            self._counters["written"] += 1
+            self._error = None
+
+    def _write_due(self, stopped: Callable[[], bool]) -> None:
+        while self._due and not stopped():
+            try:
+                self.write(self._due[0], stopped)
+            except (StoreFullError, StorePathError) as error:
+                self._error = error
+            with self._lock:
+                del self._due[0]
 
     # -- one partition as of one snapshot ---------------------------------------------------------
 
@@ -213,31 +256,51 @@ class LargeIndex:
         """Have the newest volume, written here if there is none or the tail is too long."""
         life = _life(snapshot)
         newest = self._volumes.newest(partition)
-        known = place.life == life and place.shelves and newest == place.path
-        if known and not _is_long(place.shelves[-1], snapshot.seq):
-            return
-        shelf = self._opened(newest, life, snapshot, partition)
-        if shelf is None or _is_long(shelf, snapshot.seq):
-            newest = self.write(snapshot, partition)
+        shelf = place.shelves[-1] if place.shelves else None
+        if place.life != life or newest != place.path or shelf is None:
             shelf = self._opened(newest, life, snapshot, partition)
-            assert shelf is not None
-        place.life, place.path, place.shelves = life, newest, [shelf]
-        self._gone(None)
+            self._gone(None)
+        length = _FAR if shelf is None else _tail_share(shelf, snapshot.seq)
+        if length >= _FAR:
+            self.write(partition)
+            newest = self._volumes.newest(partition)
+            shelf = self._opened(newest, life, snapshot, partition)
+        elif length >= 1 and partition not in self._due:
+            with self._lock:
+                self._due.append(partition)
+            self._aside.start()
+        if shelf is None:  # another life has begun, or something was erased
+            raise StaleSnapshot
+        if newest != place.path or place.life != life:
+            place.life, place.path, place.shelves = life, newest, [shelf]
 
     def _opened(
         self, path: Path | None, life: Life, snapshot: Snapshot, partition: PartitionKey
     ) -> Shelf | None:
+        """
+        Raises:
+            StaleSnapshot: the volume is newer than the snapshot.
+        """
         volume = None if path is None else self._volumes.open(path, life, self._window)
-        if volume is None or volume.seq > snapshot.seq:
+        if volume is None:
             return None
+        if volume.seq > snapshot.seq:
+            raise StaleSnapshot
         self._counters["opened"] += 1
         return Shelf(partition, (Holding.of(volume),), volume.seq)
 
 
-def _is_long(shelf: Shelf, seq: int) -> bool:
-    """Whether the log since the first volume is so long that reading anew costs less."""
+def _tail_share(shelf: Shelf, seq: int) -> float:
+    """The log since the first volume, over the length from which a new one is worth it."""
     first = shelf.holdings[0].volume
-    return seq - first.seq > max(_LONG_TAIL, _TAIL_SHARE * first.n)
+    return (seq - first.seq) / max(_LONG_TAIL, _TAIL_SHARE * first.n)
+
+
+def _until(stopped: Callable[[], bool], parts: Iterator[IndexRows]) -> Iterator[IndexRows]:
+    for part in parts:
+        if stopped():
+            raise _Stopped
+        yield part
 
 
 def _life(snapshot: Snapshot) -> Life:

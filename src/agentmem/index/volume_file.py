@@ -8,6 +8,7 @@ whole; the header is written last.  A file appears under its name only when it i
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from agentmem.types import IndexRows, PartitionKey
 
-__all__ = ["FORMAT", "Life", "Volumes"]
+__all__ = ["FORMAT", "Life", "Overtaken", "Volumes"]
 
 FORMAT = 2
 _MAGIC = b"AgMmVol1"
@@ -38,6 +39,10 @@ _ALIGNED = 64
 _SMALL = ("window", "seq", "actor_numbers", "actor_names")
 _OTHER = ("vectors", "clusters", *_SMALL)  # not written as the other columns are
 _COPIED = 1 << 22  # numbers widened at a time
+
+
+class Overtaken(Exception):
+    """Something was erased while a file was being made, which may hold it; it is gone again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,15 @@ class Volumes:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._erased = folder.with_name(folder.name + ".erased")
+
+    def erasures(self) -> bytes:
+        """Changes whenever something was erased.  To be asked before the snapshot is opened from
+        which a file is written."""
+        try:
+            return self._erased.read_bytes()
+        except OSError:
+            return b""
 
     def newest(self, partition: PartitionKey) -> Path | None:
         """The file of a partition that was read last from the store."""
@@ -77,7 +91,8 @@ class Volumes:
         if head is None or head["life"] != [life.epoch, life.model_id, life.recipe, window]:
             return None
         arrays: dict[str, Any] = {
-            name: np.memmap(path, np.dtype(dtype), "r", offset, tuple(shape))
+            # As a plain array: slices of a memmap take several times as long.
+            name: np.memmap(path, np.dtype(dtype), "r", offset, tuple(shape)).view(np.ndarray)
             if np.prod(shape)
             else np.empty(tuple(shape), np.dtype(dtype))
             for name, (dtype, shape, offset) in head["arrays"].items()
@@ -97,10 +112,12 @@ class Volumes:
         dim: int,
         window: int,
         seq: int,
+        erasures: bytes,
     ) -> Path:
         """Make a file of rows that come in ascending order of keys; older ones are removed.
 
         Raises:
+            Overtaken: ``erasures`` are no longer the last ones.
             StoreFullError, StorePathError
         """
         name = f"{_name(partition)}-{seq}-{secrets.token_hex(4)}.volume"
@@ -113,17 +130,32 @@ class Volumes:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(fresh, path)
-        except OSError as error:
+        except BaseException as error:  # an interrupt, too; raised again
             with contextlib.suppress(OSError):
                 fresh.unlink(missing_ok=True)
-            if error.errno == 28:  # ENOSPC
+            if not isinstance(error, OSError):
+                raise
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreFullError(f"the disk is full: cannot write {path}") from error
             raise StorePathError(f"cannot write {path}: {error.strerror}") from error
-        self._remove(name for name in self._older(partition, path.name))
+        if self.erasures() != erasures:
+            self._remove([path.name])
+            raise Overtaken
+        self._remove(self._older(partition, path.name))
         return path
 
     def clear(self) -> None:
-        """Remove every file."""
+        """Remove every file, and those that are being written once they are done.
+
+        Raises:
+            StorePathError
+        """
+        try:
+            fresh = self._erased.with_suffix(".new")
+            fresh.write_bytes(secrets.token_bytes(8))
+            os.replace(fresh, self._erased)
+        except OSError as error:
+            raise StorePathError(f"cannot write {self._erased}: {error.strerror}") from error
         self._remove(self._names())
         with contextlib.suppress(OSError):
             self._folder.rmdir()
