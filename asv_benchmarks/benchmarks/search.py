@@ -77,17 +77,39 @@ class PlainPython:
         return [{**self._rows[i], "score": float(scores[i])} for i in best]
 
 
-class Scope(common.TemporaryStore):
-    """One user's memories in sessions of 25, static embeddings, one thread."""
+#: No answer is taken from among those given before.
+NO_ANSWERS = {"search": {"answers": 0}}
 
-    params = (1_000, 10_000)
+
+def sessions(texts: list[str]) -> list[dict[str, str]]:
+    """Memories in runs of 25."""
+    return [{"content": t, "run_id": str(i // 25)} for i, t in enumerate(texts)]
+
+
+def percentile(search: Callable[[int], object], share: float, calls: int = 2_000) -> float:
+    """Milliseconds that this share of the calls does not exceed."""
+    for i in range(50):
+        search(i)
+    times = []
+    for i in range(calls):
+        begin = time.perf_counter()
+        search(i)
+        times.append(time.perf_counter() - begin)
+    return 1e3 * sorted(times)[int(share * calls)]
+
+
+class Scope(common.TemporaryStore):
+    """One user's memories in sessions of 25, static embeddings, one thread, no kept answers."""
+
+    params = (1_000, 10_000, 100_000)
     param_names = ("memories",)
+    timeout = 600
 
     def setup(self, memories: int) -> None:
-        memory = self.open("static")
+        memory = self.open("static", NO_ANSWERS)
         self.texts = common.texts(memories)
-        said = [{"content": t, "run_id": str(i // 25)} for i, t in enumerate(self.texts)]
-        memory.add_batch(said)
+        for start in range(0, memories, 5_000):
+            memory.add_batch(sessions(self.texts[start : start + 5_000]))
         embedder = memory._engine.embedder
         asked = common.questions()
         self.asked = [asked[i % len(asked)] for i in range(20)]
@@ -95,7 +117,8 @@ class Scope(common.TemporaryStore):
         self.memory = memory
 
     def _text(self, i: int) -> object:
-        return self.memory.search(self.asked[i % 20], top_k=TOP_K)
+        """Another text each time: no vector is taken from among those computed before."""
+        return self.memory.search(f"{self.asked[i % 20]} {i}", top_k=TOP_K)
 
     def _given(self, i: int) -> object:
         return self.memory.search(self.asked[i % 20], top_k=TOP_K, vector=self.vectors[i % 20])
@@ -115,22 +138,82 @@ class Scope(common.TemporaryStore):
         theirs = rate(lambda i: plain.search(self.asked[i % 20], self.vectors[i % 20]))
         return rate(self._given) / theirs
 
-    def track_p99(self, memories: int) -> float:
-        """Milliseconds, vector given."""
-        for i in range(50):
-            self._given(i)
-        times = []
-        for i in range(2_000):
-            begin = time.perf_counter()
-            self._given(i)
-            times.append(time.perf_counter() - begin)
-        return 1e3 * sorted(times)[int(0.99 * len(times))]
+    def track_two_threads(self, memories: int) -> float:
+        """Vector given, searches a second of two threads over those of one."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        alone = rate(self._given)
+        with ThreadPoolExecutor(2) as pool:
+            return sum(pool.map(lambda _: rate(self._given), range(2))) / alone
+
+    def track_text_p99(self, memories: int) -> float:
+        return percentile(self._text, 0.99)
+
+    def track_vector_given_p95(self, memories: int) -> float:
+        return percentile(self._given, 0.95, 2_000 if memories < 100_000 else 300)
+
+    def track_vector_given_p99(self, memories: int) -> float:
+        return percentile(self._given, 0.99, 2_000 if memories < 100_000 else 300)
 
     track_text.unit = "searches/s"  # type: ignore[attr-defined]
     track_vector_given.unit = "searches/s"  # type: ignore[attr-defined]
     track_keyword.unit = "searches/s"  # type: ignore[attr-defined]
     track_against_plain_python.unit = "ratio"  # type: ignore[attr-defined]
-    track_p99.unit = "ms"  # type: ignore[attr-defined]
+    track_two_threads.unit = "ratio"  # type: ignore[attr-defined]
+    track_text_p99.unit = "ms"  # type: ignore[attr-defined]
+    track_vector_given_p95.unit = "ms"  # type: ignore[attr-defined]
+    track_vector_given_p99.unit = "ms"  # type: ignore[attr-defined]
+
+
+class SameQuestion(common.TemporaryStore):
+    """The same questions asked again, answered from what was kept; a scope of 1,000."""
+
+    def setup(self) -> None:
+        memory = self.open("static")
+        memory.add_batch(sessions(common.texts(1_000)))
+        self.asked = common.questions()
+
+    def track_repeated(self) -> float:
+        asked = self.asked
+        return rate(lambda i: self.memory.search(asked[i % len(asked)], top_k=TOP_K))
+
+    track_repeated.unit = "searches/s"  # type: ignore[attr-defined]
+
+
+class Transformer(common.TemporaryStore):
+    """Text in, embedded by MiniLM, over the embedder alone; a scope of 1,000."""
+
+    def setup(self) -> None:
+        memory = self.open("minilm", NO_ANSWERS | {"embedding": {"cache_entries": 0}})
+        memory.add_batch(sessions(common.texts(1_000)))
+        self.embedder = memory._engine.embedder
+        self.queries = [f"{asked} {i}" for i in range(50) for asked in common.questions()]
+
+    def _batch(self, i: int) -> list[str]:
+        begin = 50 * (i % (len(self.queries) // 50))
+        return self.queries[begin : begin + 50]
+
+    def _one(self, i: int) -> str:
+        return self.queries[i % len(self.queries)]
+
+    def track_text_over_embedding(self) -> float:
+        """Searches a second over embeddings a second, one text a call."""
+        searches = rate(lambda i: self.memory.search(self._one(i), top_k=TOP_K))
+        return searches / rate(lambda i: self.embedder.embed_queries([self._one(i)]))
+
+    def track_batch_over_embedding(self) -> float:
+        """Calls of 50 a second, searches over embeddings."""
+        searches = rate(lambda i: self.memory.search_batch(self._batch(i), top_k=TOP_K))
+        return searches / rate(lambda i: self.embedder.embed_queries(self._batch(i)))
+
+    def track_batch_over_one_by_one(self) -> float:
+        """Queries a second in calls of 50 over one a call."""
+        batches = rate(lambda i: self.memory.search_batch(self._batch(i), top_k=TOP_K))
+        return 50 * batches / rate(lambda i: self.memory.search(self._one(i), top_k=TOP_K))
+
+    track_text_over_embedding.unit = "ratio"  # type: ignore[attr-defined]
+    track_batch_over_embedding.unit = "ratio"  # type: ignore[attr-defined]
+    track_batch_over_one_by_one.unit = "ratio"  # type: ignore[attr-defined]
 
 
 class LargeDense:

@@ -43,7 +43,7 @@ cdef class Conversation:
 
     Args:
         parts: for each segment ``(matrix float32 or float16 (n, d), Postings of n documents,
-            slots int32 (n,), keys int64 (n,), codes)``; a row that is not live has slot -1, and the
+            slots int32 (n,), keys int64 (n,), seqs int64 (n,), codes)``; a row that is not live has slot -1, and the
             others have each slot once.  ``codes`` is None, or ``(codes int8 (n, d), scales float32
             (n,), length, error)``, see ``agentmem.index.codes``.
         starts: int32 (runs + 1,), the first slot of each run, ascending from 0 to the number of
@@ -63,6 +63,7 @@ cdef class Conversation:
     cdef list _held  # keeps the memory of the parts
     cdef agm_segment *_segments
     cdef agm_text *_texts
+    cdef const int64_t **_seqs
     cdef int32_t *_places  # of slots: run, segment, row
     cdef float *_floats  # lengths of slots, windows, runs; of slots whether one is before, after
     cdef Py_ssize_t _n_actors
@@ -94,10 +95,11 @@ cdef class Conversation:
         self._n_actors = n_actors
         self._segments = <agm_segment *>calloc(n + 1, sizeof(agm_segment))
         self._texts = <agm_text *>malloc((n + 1) * sizeof(agm_text))
+        self._seqs = <const int64_t **>malloc((n + 1) * sizeof(int64_t *))
         self._places = <int32_t *>malloc((3 * slots + 1) * sizeof(int32_t))
         self._floats = <float *>calloc(4 * slots + runs + 1, sizeof(float))
-        if (self._segments is NULL or self._texts is NULL or self._places is NULL
-                or self._floats is NULL):
+        if (self._segments is NULL or self._texts is NULL or self._seqs is NULL
+                or self._places is NULL or self._floats is NULL):
             raise MemoryError()
         self._self.segments = self._segments
         self._self.n_segments = n
@@ -118,25 +120,27 @@ cdef class Conversation:
              self._self.runs.run_length) = means
 
     cdef _take_parts(self, list parts):
-        cdef _Buffer rows, slots, keys
+        cdef _Buffer rows, slots, keys, seqs
         cdef const agm_postings *postings
         cdef Py_ssize_t p, n, taken = 0, dim = -1
         cdef Py_ssize_t count = self._self.runs.slots
         cdef agm_segment *segment
         seen = bytearray(count)
         for p in range(len(parts)):
-            matrix, words, places, numbers, codes = parts[p]
+            matrix, words, places, numbers, events, codes = parts[p]
             if not isinstance(words, Postings):
                 raise TypeError(f"a part needs Postings, not {type(words).__name__}")
             postings = <const agm_postings *><uintptr_t>words._address
             rows = _read(matrix, b"fe", 2, "matrix")
             slots = _read(places, b"i", 1, "slots")
             keys = _read(numbers, b"q", 1, "keys")
+            seqs = _read(events, b"q", 1, "seqs")
             n = rows.size(0)
-            if slots.size(0) != n or <Py_ssize_t>postings.documents != n or keys.size(0) != n:
+            if (slots.size(0) != n or <Py_ssize_t>postings.documents != n or keys.size(0) != n
+                    or seqs.size(0) != n):
                 raise ValueError(f"a part of {n} vectors has {slots.size(0)} slots, "
-                                 f"{keys.size(0)} keys and postings of {postings.documents} "
-                                 "documents")
+                                 f"{keys.size(0)} keys, {seqs.size(0)} seqs and postings of "
+                                 f"{postings.documents} documents")
             if dim >= 0 and rows.size(1) != dim:
                 raise ValueError(f"parts of {dim} and {rows.size(1)} dimensions")
             dim = rows.size(1)
@@ -151,7 +155,8 @@ cdef class Conversation:
             taken += self._place(p, postings, seen)
             self._self.rows += n
             self._self.largest = max(<Py_ssize_t>self._self.largest, n)
-            self._held.append((rows, words, slots, keys, self._take_codes(segment, n, dim, codes)))
+            self._seqs[p] = <const int64_t *>seqs.view.buf
+            self._held.append((rows, words, slots, keys, seqs, self._take_codes(segment, n, dim, codes)))
         if taken != count:
             raise ValueError(f"{count} slots, but only {taken} rows in them")
         self._self.dim = max(dim, 0)
@@ -230,6 +235,7 @@ cdef class Conversation:
     def __dealloc__(self):
         free(self._segments)
         free(self._texts)
+        free(self._seqs)
         free(self._places)
         free(self._floats)
 
@@ -292,7 +298,7 @@ cdef class Conversation:
             The others as for ``score``; ``work`` is overwritten.
 
         Returns:
-            ``(parts, rows, keys, scores)``, lists of as many numbers.
+            ``(keys, scores, seqs)``, lists of as many numbers.
         """
         cdef _Question question = self._question(vector, terms, counts, names, asked, extra,
                                                  weights, k1, b, None)
@@ -332,10 +338,9 @@ cdef class Conversation:
             if found < 0:
                 raise MemoryError()
             return (
-                [ranked[i].segment for i in range(found)],
-                [ranked[i].row for i in range(found)],
                 [ranked[i].key for i in range(found)],
                 [ranked[i].score for i in range(found)],
+                [self._seqs[ranked[i].segment][ranked[i].row] for i in range(found)],
             )
         finally:
             free(allow)

@@ -269,8 +269,7 @@ class Cues:
     spans: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A ranked memory before its row is fetched."""
 
     key: int

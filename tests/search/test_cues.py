@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentmem.index.analyzer import EnglishAnalyzer
+from agentmem.search import cues
 from agentmem.search.cues import cues_of, dates_in, names_in, words_of
+from agentmem.search.relative import TRIGGERS, spans_in
 from agentmem.types import Cues
 
 ANALYZER = EnglishAnalyzer()
@@ -66,3 +70,21 @@ def test_a_pronoun_is_no_name() -> None:
 
 def test_a_question_without_cues_has_none() -> None:
     assert cues_of("what food must be avoided?", ANALYZER) == Cues()
+
+
+words = "Ana ana ANA (Bo \"Cy\" ' end. May may in Last week ago 2 x7 yesterday July/5 O'Neil été Š"
+pieces = st.sampled_from([*words.split(), *" \t\n\x1c-,:? "])
+
+
+@given(st.lists(pieces, max_size=12).map("".join))
+def test_a_glance_sees_what_a_longer_look_would(text: str) -> None:
+    seen = cues._GLANCE.look(text)
+    if seen is None:
+        assert not text.isascii()
+        return
+    names, dated = seen
+    assert names == names_in(text)
+    if not dated:
+        assert dates_in(text, words_of(text)) == ()
+        assert TRIGGERS.isdisjoint(words_of(text))
+        assert spans_in(text, 0) == ()

@@ -11,6 +11,7 @@ Part = tuple[
     Postings,
     NDArray[np.int32],
     NDArray[np.int64],
+    NDArray[np.int64],
     Codes | None,
 ]
 
@@ -59,4 +60,4 @@ class Conversation:
         masks: Sequence[NDArray[np.uint8] | NDArray[np.bool_] | None],
         k: int,
         threshold: float | None = None,
-    ) -> tuple[list[int], list[int], list[int], list[float]]: ...
+    ) -> tuple[list[int], list[float], list[int]]: ...

@@ -332,7 +332,7 @@ class Conversation:
 
     def __init__(
         self,
-        parts: list[tuple[Floats, Postings, NDArray[np.int32], NDArray[np.int64], Any]],
+        parts: list[tuple[Floats, Postings, NDArray[np.int32], Any, Any, Any]],
         starts: NDArray[np.int32],
         length_part: Floats,
         actors: NDArray[np.int32],
@@ -351,13 +351,13 @@ class Conversation:
         self._beside = (same & (apart == 1)).astype(np.float64)
         self._runs = (np.arange(len(starts) - 1)[:, None] == self._run_of).astype(np.float64)
         self._lengths = np.zeros(len(slots))
-        for _, postings, places, _, _ in parts:
+        for _, postings, places, *_ in parts:
             live = places >= 0
             self._lengths[places[live]] = postings._lengths[live]
 
     @property
     def rows(self) -> int:
-        return sum(len(places) for _, _, places, _, _ in self._parts)
+        return sum(len(places) for _, _, places, *_ in self._parts)
 
     @property
     def work_size(self) -> int:
@@ -380,7 +380,7 @@ class Conversation:
     ) -> None:
         dense = np.zeros(len(self._lengths))
         found = np.zeros((len(terms), len(self._lengths)))
-        for matrix, postings, places, _, _ in self._parts:
+        for matrix, postings, places, *_ in self._parts:
             live = places >= 0
             dense[places[live]] = (matrix.astype(np.float64) @ vector.astype(np.float64))[live]
             for i, term in enumerate(terms):
@@ -445,25 +445,18 @@ class Conversation:
         masks: Sequence[Mask],
         k: int,
         threshold: float | None = None,
-    ) -> tuple[list[int], list[int], list[int], list[float]]:
+    ) -> tuple[list[int], list[float], list[int]]:
         out = np.empty(self.rows, np.float32)
         self.score(vector, terms, counts, names, asked, extra, weights, k1, b, work, out)
         found = []
-        for number, (part, mask) in enumerate(zip(self._parts, masks, strict=True)):
-            keys, out_of_part = part[3], out[: len(part[3])]
+        for part, mask in zip(self._parts, masks, strict=True):
+            keys, seqs, mine = part[3], part[4], out[: len(part[3])]
             out = out[len(keys) :]
-            rows, scores = top_k(out_of_part, mask, len(keys), threshold)
-            found += [
-                (-score, key, number, row)
-                for score, key, row in zip(scores.tolist(), keys[rows].tolist(), rows, strict=True)
-            ]
+            rows, scores = top_k(mine, mask, len(keys), threshold)
+            chosen = (scores.tolist(), keys[rows].tolist(), seqs[rows].tolist())
+            found += [(-score, key, seq) for score, key, seq in zip(*chosen, strict=True)]
         found = sorted(found)[:k]
-        return (
-            [number for _, _, number, _ in found],
-            [int(row) for _, _, _, row in found],
-            [key for _, key, _, _ in found],
-            [-score for score, _, _, _ in found],
-        )
+        return [f[1] for f in found], [-f[0] for f in found], [f[2] for f in found]
 
 
 WEIGHTS = (

@@ -105,6 +105,8 @@ class CachingEmbedder:
             digests = hash_texts(wanted)
         except UnicodeEncodeError:
             return compute(wanted)  # raises what it raises for such a text
+        if len(wanted) == 1:
+            return self._look_up_one(kind + digests, wanted, compute)
         keys = [kind + digests[i : i + 16] for i in range(0, len(digests), 16)]
         generation, found, rows = self._known(keys)
         if len(found) == len(keys) and rows is not None:
@@ -119,6 +121,26 @@ class CachingEmbedder:
         if len(order) == len(keys):
             return computed
         return _assemble(keys, order, computed, found, rows)
+
+    def _look_up_one(
+        self,
+        key: bytes,
+        wanted: list[str],
+        compute: Callable[[Sequence[str]], NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
+        """The same for one text, without what only many need: a small model is as quick as that."""
+        with self._lock:
+            generation = self._generation
+            row = self._places.get(key)
+            if row is not None and (not self._ttl or self._born[row] >= monotonic() - self._ttl):
+                self._hits += 1
+                self._places.move_to_end(key)
+                assert self._rows is not None
+                return self._rows[row : row + 1].copy()
+            self._misses += 1
+        computed = compute(wanted)
+        self._keep([key], computed, generation)
+        return computed
 
     def _known(self, keys: list[bytes]) -> tuple[int, dict[int, int], NDArray[np.float32] | None]:
         """Which of the keys are there, as ``{number of key: row of the array}``."""
@@ -148,7 +170,10 @@ class CachingEmbedder:
             if self._rows is None:
                 self._rows = np.empty((self._most, self.dim), np.float32)
             rows = [self._place(key, now) for key in keys[first:]]
-            self._rows[rows] = vectors[first:]
+            if len(rows) == 1:
+                self._rows[rows[0]] = vectors[first]
+            else:
+                self._rows[rows] = vectors[first:]
 
     def _place(self, key: bytes, now: float) -> int:
         """The row of a new entry, the oldest one's if all are taken."""

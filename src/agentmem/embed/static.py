@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,9 +48,14 @@ class StaticEncoder:
             InvalidInputError: a text that has no UTF-8 form.
             ModelError: the table holds NaN or infinity, or is smaller than the vocabulary.
         """
-        parts = [self._pool(texts[w.start : w.stop]) for w in windows(texts)]
-        out = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        if not np.isfinite(vectors.normalize(out)).all():
+        if len(texts) == 1:
+            out = self._pool(texts)
+            sound = isfinite(vectors.normalize(out)[0])
+        else:
+            parts = [self._pool(texts[w.start : w.stop]) for w in windows(texts)]
+            out = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            sound = bool(np.isfinite(vectors.normalize(out)).all())
+        if not sound:
             raise ModelError(
                 f"the table of model {self._name!r} holds NaN or infinity; agentmem models "
                 "verify checks its files"

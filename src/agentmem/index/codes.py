@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CODED_FROM", "Codes", "codes_nbytes"]
 
-#: Rows from which a segment is worth coding: below, the plain scan is as quick.
-CODED_FROM = 8192
+#: Rows from which a segment is worth coding: below, a hybrid search of all is as quick.
+CODED_FROM = 512
 
 _BLOCK = 16_384  # rows that are widened at a time while codes are made
 _ROUNDING = 1e-5  # of float32 sums and products over a few hundred dimensions

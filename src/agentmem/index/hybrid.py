@@ -25,6 +25,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +51,8 @@ __all__ = ["Hybrid", "Scored"]
 
 _DAY = 86_400_000_000  # microseconds
 _MAX_WINDOW = 100
+#: A hit from its four values, without a step in Python.
+_hit = partial(tuple.__new__, Hit)
 
 
 class _Scratch(threading.local):
@@ -161,7 +165,7 @@ class Hybrid:
         those that ``score`` gives the highest scores, with these scores, in one native call."""
         layout = self._layout(view, None)
         conversation = layout.conversation
-        parts, rows, keys, scores = conversation.best(
+        keys, scores, seqs = conversation.best(
             vector,
             terms,
             counts,
@@ -174,11 +178,7 @@ class Hybrid:
             top_k,
             threshold,
         )
-        seqs = [part.segment.rows.seqs for part in view.parts]
-        return [
-            Hit(key, score, None, int(seqs[part][row]))
-            for part, row, key, score in zip(parts, rows, keys, scores, strict=True)
-        ]
+        return list(map(_hit, zip(keys, scores, repeat(None), seqs)))
 
     def score(
         self,

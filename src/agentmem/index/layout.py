@@ -74,6 +74,7 @@ class Layout:
                     part.segment.postings,
                     slots,
                     part.segment.keys,
+                    part.segment.rows.seqs,
                     None if part.segment.codes is None else part.segment.codes.parts,
                 )
                 for part, slots in zip(view.parts, self.slots, strict=True)

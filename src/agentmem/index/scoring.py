@@ -47,6 +47,8 @@ __all__ = ["Masks", "masks_of", "rank"]
 
 Masks = list["NDArray[np.uint8] | None"]
 
+#: Rows from which codes are quicker in dense mode, where NumPy works on them.
+_CODED_FROM = 8192
 #: Keyword scores are positive exactly where a query term occurs.
 _POSITIVE = float(np.finfo(np.float32).tiny)
 
@@ -146,10 +148,8 @@ def rank(
             scores = _scratch.take(segment.n)
             words.score(segment, scores)
             found, best = scan.top_k(scores, mask, top_k, floor)
-        hits += _hits(segment, found, best)
-        if explain:
-            for hit in hits[len(hits) - len(found) :]:
-                hit.parts = {mode: hit.score}
+        parts = [{str(mode): score} for score in best.tolist()] if explain else None
+        hits += _hits(segment, found, best, parts)
     return _merged(hits, len(view.parts), top_k)
 
 
@@ -161,7 +161,7 @@ def _nearest(
     floor: float | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows by cosine; the codes of a large segment spare most of them the exact product."""
-    codes = segment.codes
+    codes = segment.codes if segment.n >= _CODED_FROM else None
     answer = None if codes is None else codes.best(vector, mask, top_k)
     if answer is None:
         scores = _scratch.take(segment.n)
@@ -191,17 +191,23 @@ def _best_of(
         scores = scored.scores[begin : begin + segment.n]
         begin += segment.n
         found, best = scan.top_k(scores, mask, top_k, floor)
-        hits += _hits(segment, found, best)
+        parts = None
         if explain:
-            for hit, row in zip(hits[len(hits) - len(found) :], found.tolist(), strict=True):
-                hit.parts = hybrid.explain(scored, number, row, hit.score)
+            chosen = zip(found.tolist(), best.tolist(), strict=True)
+            parts = [hybrid.explain(scored, number, row, score) for row, score in chosen]
+        hits += _hits(segment, found, best, parts)
     return _merged(hits, len(view.parts), top_k)
 
 
-def _hits(segment: Segment, found: NDArray[np.int64], best: NDArray[np.float32]) -> Iterator[Hit]:
+def _hits(
+    segment: Segment,
+    found: NDArray[np.int64],
+    best: NDArray[np.float32],
+    parts: list[dict[str, float]] | None,
+) -> Iterator[Hit]:
     keys = segment.keys[found].tolist()
     seqs = segment.rows.seqs[found].tolist()
-    return map(Hit, keys, best.tolist(), repeat(None), seqs)
+    return map(Hit, keys, best.tolist(), repeat(None) if parts is None else parts, seqs)
 
 
 def _merged(hits: list[Hit], parts: int, top_k: int) -> list[Hit]:

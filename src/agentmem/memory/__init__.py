@@ -70,6 +70,7 @@ class Memory(Writing, Reading, Upkeep):
             Scope(),
             self._limits,
         )
+        self._resolved = {}
         self._engine = Engine(path, embedder, config)
 
     @classmethod

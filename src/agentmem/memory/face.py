@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["Face"]
 
 
+_REMEMBERED = 1024  # scopes whose ids are not checked again
+
+
 class Face:
     """Checks arguments and hands the work to the engine."""
 
     _engine: Engine
     _limits: Limits
     _scope: Scope
+    _resolved: dict[tuple[object, ...], Scope]  # scopes that were given before
 
     def _id_list(self, ids: Iterable[str]) -> list[str]:
         if isinstance(ids, str | bytes | Mapping) or not isinstance(ids, Iterable):
@@ -40,9 +44,17 @@ class Face:
     def _reading_scope(
         self, user_id: object, agent_id: object, run_id: object, org_id: object, unscoped: bool
     ) -> Scope:
-        if not check_flag(unscoped, "unscoped"):
-            scope = self._resolve(user_id, agent_id, run_id, org_id)
+        if unscoped is False or not check_flag(unscoped, "unscoped"):
+            given = (user_id, agent_id, run_id, org_id)
+            try:
+                return self._resolved[given]
+            except (KeyError, TypeError):  # not met yet, or nothing that can be a scope
+                pass
+            scope = self._resolve(*given)
             require_scope(scope)
+            if len(self._resolved) >= _REMEMBERED:
+                self._resolved = {}
+            self._resolved[given] = scope
             return scope
         if any(value is not None for value in (user_id, agent_id, run_id, org_id)):
             raise ScopeError("unscoped=True reads across all scopes; leave the scope ids out")

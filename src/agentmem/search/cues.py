@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from agentmem._native.cues import Glance
 from agentmem.search.relative import TRIGGERS, spans_in
 from agentmem.times import now_micros
 from agentmem.types import Cues
@@ -43,16 +44,21 @@ _BEFORE_MONTH = re.compile(
 )
 _OPENING = "\"'([{<«“‘„"
 _SENTENCE_END = (".", "!", "?", ":")
+#: Most questions have no date, and are in ASCII: these are done with in a microsecond.
+_GLANCE = Glance(_MONTH_WORDS | TRIGGERS)
 
 
 def cues_of(text: str, analyzer: Analyzer, at: int | None = None) -> Cues:
     """The names and dates in a question asked at ``at``, in microseconds (None: now)."""
-    names = names_in(text)
-    words = words_of(text)
-    dates = dates_in(text, words)
+    seen = _GLANCE.look(text)
+    names, dated = (names_in(text), True) if seen is None else seen
+    dates: tuple[tuple[int, int, int], ...] = ()
     spans: tuple[tuple[int, int], ...] = ()
-    if not TRIGGERS.isdisjoint(words):
-        spans = spans_in(text, now_micros() if at is None else at)
+    if dated:
+        words = words_of(text)
+        dates = dates_in(text, words)
+        if not TRIGGERS.isdisjoint(words):
+            spans = spans_in(text, now_micros() if at is None else at)
     if not names:
         return Cues((), dates, spans) if dates or spans else _NONE
     terms = analyzer.analyze([" ".join(names)]).terms

@@ -27,6 +27,7 @@ class KeptAnswers:
     def __init__(self, config: SearchConfig) -> None:
         """``answers`` and ``answers_bytes`` of ``config`` bound it."""
         self._most = config.answers if config.answers_bytes else 0
+        self.enabled = self._most > 0
         self._max_bytes = config.answers_bytes
         self._lock = threading.Lock()
         #: (until when, answer, bytes)
@@ -34,10 +35,6 @@ class KeptAnswers:
         self._bytes = 0
         self._life = 0  # what was asked before something was forgotten is not kept after it
         self._hits = self._misses = 0
-
-    @property
-    def enabled(self) -> bool:
-        return self._most > 0
 
     @property
     def life(self) -> int:

@@ -6,8 +6,7 @@ is kept for when the same is asked again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentmem._native.vectors import unit
 from agentmem.inputs import check_text
@@ -34,8 +33,7 @@ _ATTEMPTS = 4
 _LARGEST = 3.4e38
 
 
-@dataclass(slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """One question, checked."""
 
     text: str | None
@@ -72,7 +70,8 @@ class PlainSearch:
         self._items = items
         self._kept = kept
         self._allowed = allowed
-        self._limits = config.limits
+        self._max_bytes = config.limits.max_query_bytes
+        self._dim = embedder.dim
         self._timeless = not config.ranking.recency_weight
 
     def search(
@@ -101,12 +100,12 @@ class PlainSearch:
         if mode == "dense" and vector is not None:
             text = None
         elif type(text) is str and text and not text.isspace():
-            check_text(text, self._limits.max_query_bytes, "query", "limits.max_query_bytes")
+            check_text(text, self._max_bytes, "query", "limits.max_query_bytes")
         else:
             return None
         given = None
         if vector is not None:
-            given = unit(vector, self._embedder.dim)
+            given = unit(vector, self._dim)
             if given is None or mode == "keyword":
                 return None
         asked = _Asked(
