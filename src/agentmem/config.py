@@ -83,6 +83,7 @@ class StoreConfig:
     readers: int = 8  # most read connections kept open
     lock_timeout: float = 30.0  # seconds to wait for the write lock or a reader
     cache_mib: int = 16  # page cache of one connection
+    reserve_mib: int = 16  # put aside at most, to free a full disk from inside; 0: nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -429,7 +429,7 @@ class Store(Protocol):
         ...
 
     def scrub(self) -> int:
-        """After a purge or a reset: overwrite free pages and truncate the WAL, so that erased
+        """After a purge: overwrite free pages and truncate the WAL, so that erased
         content is in no file of the store.  Returns what ``finish_erasing`` is told."""
         ...
 
@@ -438,8 +438,8 @@ class Store(Protocol):
         too."""
         ...
 
-    def reset(self) -> None:
-        """Drop everything and renew the epoch.  The caller runs ``scrub`` then."""
+    def reset(self) -> int:
+        """Erase everything and renew the epoch.  Returns as ``scrub``."""
         ...
 
     def backup(

@@ -148,7 +148,6 @@ def test_reset_erases_everything_under_a_new_epoch(open_store: Any, fill: Any) -
     with other.read() as snapshot:
         epoch, seq = snapshot.epoch, snapshot.seq
     store.reset()
-    store.scrub()
     assert where_found(store.path, *traces(fill, SECRET), b"secret-user") == []
     for one in (store, other):
         with one.read() as snapshot:

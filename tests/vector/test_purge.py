@@ -112,7 +112,6 @@ def test_a_reset_store_leaves_nothing_behind(author: Any, lance: Any, store_path
     author.add([SECRET])
     lance.drain()
     author.store.reset()
-    author.store.scrub()
     lance.purge()
     assert files_with(store_path, SECRET.encode()) == []
     assert not list((store_path / "vectors.lance").glob("*.lance"))

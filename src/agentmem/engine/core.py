@@ -336,13 +336,15 @@ class Engine:
 
     def _erase(self, erase: Callable[[], int]) -> int:
         count = erase()
-        self._forget()
         self._finish_erasing()
         return count
 
     def _finish_erasing(self) -> None:
-        """Leave no byte of what was purged in any file."""
-        covered = self.store.scrub()
+        """Leave no byte of what was purged in any cache or file."""
+        self._forget()
+        self._erase_projection(self.store.scrub())
+
+    def _erase_projection(self, covered: int) -> None:
         if self.projection.exists:
             self.projection.purge()
         self.store.finish_erasing(covered)
@@ -361,9 +363,11 @@ class Engine:
 
     def reset(self) -> int:
         count = self.count(Scope(), None, show_expired=True)
-        self.store.reset()
-        self._forget()
-        self._finish_erasing()
+        try:
+            covered = self.store.reset()
+        finally:
+            self._forget()
+        self._erase_projection(covered)
         return count
 
     def _committed(self, seq: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import apsw
 
@@ -27,8 +28,17 @@ class Checkpointer:
     HARD = 16_000
     PATIENCE_MS = 200
 
-    def __init__(self, opener: Callable[[], Connection]) -> None:
+    def __init__(
+        self,
+        opener: Callable[[], Connection],
+        may_copy: Callable[[Connection], bool],
+        copied: Callable[[], None],
+    ) -> None:
+        """``may_copy`` says whether the disk has room for the longer database; ``copied`` is
+        called, in that thread, when it may have grown."""
         self._open = opener
+        self._may_copy = may_copy
+        self._copied = copied
         self._wake = threading.Condition()
         self._copying = threading.Lock()  # SQLite refuses a second checkpoint instead of waiting
         self._due = False
@@ -62,7 +72,8 @@ class Checkpointer:
         if not self._copying.acquire(timeout=self.PATIENCE_MS / 1000):
             return False
         try:
-            return writer.checkpoint(apsw.SQLITE_CHECKPOINT_RESTART, self.PATIENCE_MS)
+            restart = apsw.SQLITE_CHECKPOINT_RESTART
+            return self._may_copy(writer) and writer.checkpoint(restart, self.PATIENCE_MS)
         finally:
             self._copying.release()
 
@@ -76,6 +87,13 @@ class Checkpointer:
 
     def connections(self) -> list[Connection]:
         return [] if self._connection is None else [self._connection]
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing is copied meanwhile but by the caller: SQLite refuses a second checkpoint
+        instead of waiting, and on a full disk a copy takes room that is needed for better."""
+        with self._copying:
+            yield
 
     def close(self) -> None:
         with self._wake:
@@ -99,7 +117,9 @@ class Checkpointer:
                 with self._copying:
                     if self._connection is None:
                         self._connection = self._open()
-                    self._connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+                    if self._may_copy(self._connection):
+                        self._connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._copied()
             except StoreError:  # the next commit meets the same fault and reports it
                 self._connection = None
         if self._connection is not None:

@@ -11,7 +11,14 @@ from agentmem.store import reembed
 from agentmem.store.connection import Connection
 from agentmem.store.rows import integers
 
-__all__ = ["UNFINISHED", "drop_everything", "forget_keys", "ids_of", "purge", "rewrite"]
+__all__ = [
+    "UNFINISHED",
+    "drop_everything",
+    "forget_keys",
+    "ids_of",
+    "purge",
+    "rewrite",
+]
 
 #: In ``meta`` the seq of the last purge, until nothing of it is in any file, of projections, too.
 UNFINISHED = "erasing"

@@ -63,8 +63,8 @@ def is_made(database: Path) -> bool:
         raise path_error(error, database.parent) from error
 
 
-#: What follows a database, by the names that its projection has in the folder (see ``vector``).
-_FOLLOWERS = ("vectors.lance", "projection.json")
+#: What follows a database, by the names that it has in the folder (see ``vector``, ``index``).
+_FOLLOWERS = ("vectors.lance", "projection.json", "volumes")
 _WAL_HEADER = 32  # bytes before the first frame of a write-ahead log
 
 

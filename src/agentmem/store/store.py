@@ -27,6 +27,7 @@ from agentmem.store.folder import (
 from agentmem.store.model import Model
 from agentmem.store.pool import ReaderPool
 from agentmem.store.reading import Peeking, Reading
+from agentmem.store.reserve import Reserve
 from agentmem.store.snapshot import ScopeCache, State, read_state
 from agentmem.store.transaction import WriteTransaction
 from agentmem.store.watch import Watch
@@ -79,7 +80,10 @@ class Store:
         self._access = AccessCounts()
         self._lock = open_lock(place.folder)
         self._readers = ReaderPool(self._open_reader, place.config.readers)
-        self._checkpoints = Checkpointer(self._open_reader)
+        self._reserve = Reserve(place.database, place.config.reserve_mib << 20)
+        self._checkpoints = Checkpointer(
+            self._open_reader, self._reserve.may_grow, self._reserve.keep
+        )
         self._watch = Watch(self._open_reader if vfs is None else None)
         self._writer: Connection | None = None
         self.migrated: list[str] = []  # the migrations that opening applied
@@ -103,6 +107,7 @@ class Store:
         assert self._writer is not None
         self._check(read_state(self._writer))
         self._file = FileIdentity(self._database)
+        self._reserve.keep()
 
     def migrate(self) -> list[str]:
         """Apply pending migrations; returns their names.  Opening does this by itself."""
@@ -181,7 +186,7 @@ class Store:
         try:
             state = read_state(writer)
             self._check(state)
-            return WriteTransaction(writer, state, self._model)
+            return WriteTransaction(writer, state, self._model, self._reserve.make_room)
         except BaseException:  # an interrupt, too; raised again
             writer.rollback()
             raise
@@ -252,6 +257,10 @@ class Store:
                 purged is in no answer, but may still be in the files: scrub again.
             StoreFullError: there is no room to write the database anew; the same.
         """
+        with self._checkpoints.paused():
+            return self._scrub()
+
+    def _scrub(self) -> int:
         from agentmem.store import copies
 
         self._require_open()
@@ -262,6 +271,7 @@ class Store:
             assert self._writer is not None
             covered: int = self._writer.value(_ERASING, (erase.UNFINISHED,)) or 0
             copies.remove_part(self.path)  # whoever makes a copy here holds the lock, too
+            self._reserve.make_room_to_rewrite(self._writer)
             erase.rewrite(self._writer)
             emptied = self._writer.checkpoint(
                 apsw.SQLITE_CHECKPOINT_TRUNCATE, int(self._timeout * 1000)
@@ -282,6 +292,7 @@ class Store:
             raise translate(error, self.path) from error
         finally:
             self._lock.release()
+        self._reserve.keep()
         return covered
 
     def is_erasing(self) -> bool:
@@ -295,12 +306,18 @@ class Store:
             if (transaction.view.meta(erase.UNFINISHED) or 0) <= covered:
                 transaction.put_meta(erase.UNFINISHED, None)
 
-    def reset(self) -> None:
-        """Drop everything, for every process, and renew the epoch; ``scrub`` comes next."""
-        with self.write() as transaction:
-            assert self._writer is not None
-            erase.drop_everything(self._writer, transaction.seq)
-        self._access.take()
+    def reset(self) -> int:
+        """Erase everything, for every process, and renew the epoch.
+
+        Returns and raises as ``scrub``.
+        """
+        with self._checkpoints.paused():
+            with self.write() as transaction:
+                assert self._writer is not None
+                self._reserve.make_room(last=True)
+                erase.drop_everything(self._writer, transaction.seq)
+            self._access.take()
+            return self._scrub()
 
     def backup(
         self, path: str | os.PathLike[str], *, progress: Progress | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -51,10 +51,13 @@ class WriteTransaction:
         connection: Connection,
         state: State,
         model: Model | None,
+        make_room: Callable[[], None],
     ) -> None:
+        """``make_room`` is called before what frees space, and needs some for it."""
         self._db = connection
         self._state = state
         self._model = model
+        self._make_room = make_room
         self._known: dict[int, Scope] = {}  # not the shared ones: these may be rolled back
         self._failure: BaseException | None = None
         self._depth = 0
@@ -272,6 +275,7 @@ class WriteTransaction:
         if not keys:
             return
         distinct = list(dict.fromkeys(keys))
+        self._make_room()
         with self._changing():
             first = self._keep_versions(distinct, Event.DELETE, actor_id)
             past.keep_vectors(self._db, first, [])
@@ -298,6 +302,7 @@ class WriteTransaction:
 
     # -- erasing
     def purge(self, ids: Sequence[bytes]) -> int:
+        self._make_room()
         with self._changing():
             keys, known = erase.purge(self._db, ids)
             first = self._next(len(keys))
