@@ -257,6 +257,7 @@ class Store:
                 purged is in no answer, but may still be in the files: scrub again.
             StoreFullError: there is no room to write the database anew; the same.
         """
+        self._require_open()  # nobody lets go of what a forked child would wait for
         with self._checkpoints.paused():
             return self._scrub()
 
@@ -311,6 +312,7 @@ class Store:
 
         Returns and raises as ``scrub``.
         """
+        self._require_open()
         with self._checkpoints.paused():
             with self.write() as transaction:
                 assert self._writer is not None
