@@ -1,20 +1,32 @@
-"""A second opinion: scores computed one memory at a time, in plain Python, from the texts.
+"""A bench, which is an index over a real store, and a second opinion on its scores: computed one
+memory at a time, in plain Python, from the texts.
 
 Vocabulary, stems and stop words of the texts made here are known by hand, so nothing of the
-analyzer, the kernels or the index takes part.
+analyzer, the kernels or the index takes part in it.
 """
 
 from __future__ import annotations
 
 import datetime
 import math
+import random
+import uuid
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from agentmem.config import RankingConfig
+from agentmem.config import IndexConfig, RankingConfig, StoreConfig
+from agentmem.index import hot, view
+from agentmem.index.analyzer import EnglishAnalyzer
+from agentmem.index.hot import HotIndex
+from agentmem.ports import Snapshot
+from agentmem.store import Store
+from agentmem.types import Hit, NewMemory, PartitionKey, Scope, VectorSource
 
 #: word -> stem; "" for a stop word.
 VOCABULARY = {
@@ -206,6 +218,142 @@ def fits(event_at: int, date: tuple[int, int, int], days: float) -> float:
             midnight = (event_at // DAY - back + 1) * DAY
             return max(0.0, 1 - (event_at - midnight + 1) / (days * DAY))
     return 0.0
+
+
+DIM = 16
+#: Every part is on.
+RANKING = RankingConfig(k1=1.2, b=0.6, recency_weight=0.1, importance_weight=0.1, recency_days=9.0)
+NOW = 20_000 * DAY
+ALICE = Scope("alice")
+ANALYZER = EnglishAnalyzer()
+
+
+class Bench:
+    """A store, an index over it, and the truth in a dictionary."""
+
+    dim = DIM
+    ranking = RANKING
+    now = NOW  # when every question is asked
+
+    def __init__(self, path: Path, seed: int = 0) -> None:
+        self.path = path
+        self.store = self.open()
+        self.index: Any = HotIndex(RANKING, IndexConfig())
+        self.noise = np.random.default_rng(seed)
+        self.truth: dict[int, tuple[Scope, Any]] = {}
+        self.dice = random.Random(seed)
+
+    def open(self) -> Store:
+        return Store(
+            self.path,
+            StoreConfig(durability="off"),
+            model_id="test",
+            dim=DIM,
+            analyzer=ANALYZER.recipe,
+        )
+
+    def vectors(self, n: int) -> np.ndarray:
+        made = self.noise.standard_normal((n, DIM)).astype(np.float32)
+        return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+    def add(
+        self,
+        texts: Sequence[str],
+        scope: Scope = ALICE,
+        *,
+        source: VectorSource = VectorSource.MODEL,
+        expires_at: int | None = None,
+    ) -> list[int]:
+        dice = self.dice
+        drafts = [
+            NewMemory(
+                id=uuid.uuid4().bytes,
+                scope=scope,
+                content=text,
+                content_hash=bytes(16),
+                expires_at=expires_at,
+                actor_id=dice.choice([None, "Red Teacher", "Piano", "the cats"]),
+                event_at=NOW - dice.randrange(60 * DAY),
+                importance=dice.choice([None, 0.0, 0.5, 1.0]),
+            )
+            for text in texts
+        ]
+        vectors = self.vectors(len(texts))
+        with self.store.write() as tx:
+            keys = tx.insert(drafts, vectors, [source] * len(texts), ANALYZER.analyze(texts))
+        kept = vectors.astype(np.float16) if source is VectorSource.MODEL else vectors
+        run = None if scope.run_id is None else scope
+        for key, draft, vector in zip(keys, drafts, kept, strict=True):
+            rest = (run, draft.actor_id, draft.event_at, draft.importance)
+            self.truth[key] = (scope, Known(key, draft.content, vector, *rest))
+        return keys
+
+    def rewrite(self, keys: Sequence[int], texts: Sequence[str]) -> None:
+        vectors = self.vectors(len(texts))
+        with self.store.write() as tx:
+            records = tx.view.records(keys)
+            changed = [records[key] for key in keys]
+            for record, text in zip(changed, texts, strict=True):
+                record.content = text
+            sources = [VectorSource.MODEL] * len(keys)
+            tx.update(changed, vectors, sources, ANALYZER.analyze(texts))
+        for key, text, vector in zip(keys, texts, vectors.astype(np.float16), strict=True):
+            scope, known = self.truth[key]
+            self.truth[key] = (scope, replace(known, text=text, vector=vector))
+
+    def delete(self, keys: Sequence[int]) -> None:
+        with self.store.write() as tx:
+            tx.delete(keys)
+        for key in keys:
+            del self.truth[key]
+
+    def ask(self, text: str, vector: np.ndarray, scope: Scope = ALICE, **options: Any) -> list[Hit]:
+        with self.store.read() as snapshot:
+            return self.ask_at(snapshot, text, vector, scope, **options)
+
+    def ask_at(
+        self,
+        snapshot: Snapshot,
+        text: str,
+        vector: np.ndarray,
+        scope: Scope = ALICE,
+        **options: Any,
+    ) -> list[Hit]:
+        mode = options.get("mode", "hybrid")
+        asked: dict[str, Any] = {
+            "mode": mode,
+            "vectors": None if mode == "keyword" else vector[None, :],
+            "terms": None if mode == "dense" else ANALYZER.analyze([text]),
+            "top_k": 1000,
+            "now": None,
+            "scope": scope,
+            "allowed": None,
+            "threshold": None,
+            "explain": False,
+            "at": NOW,
+            **options,
+        }
+        return self.index.search(snapshot, PartitionKey.of(scope), **asked)[0]
+
+    def partition(self, **given: str) -> list[Any]:
+        return [
+            m for s, m in self.truth.values() if all(getattr(s, k) == v for k, v in given.items())
+        ]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "store")
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that a short test reaches."""
+    monkeypatch.setattr(hot, "_TAIL_EVENTS", 5)
+    monkeypatch.setattr(hot, "_JOURNAL_BATCHES", 3)
+    monkeypatch.setattr(view, "_SMALL", 4)
 
 
 @pytest.fixture
