@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "asv_benchmarks"
+_OURS = "agentmem minilm"
 
 
 @pytest.fixture
@@ -151,8 +152,22 @@ def test_a_ratio_is_taken_within_a_round_and_turned_round_where_less_is_better(l
     assert figures.ratio(ours, theirs, "add") == (3.0, 2.0, 4.0)
     assert figures.ratio(ours, theirs, "disk") == (3.0, 2.0, 5.0)
     assert figures.ratio(ours, theirs, "threads") is None
-    said = figures.goals_met({"mem0": theirs, "agentmem minilm": ours})
-    assert said == ["agentmem minilm, add: 3.00 x mem0 (2.00 to 4.00), goal 3: reached"]
+    found = {name: {"overall": {"recall@10": x}} for name, x in (("mem0", 0.5), (_OURS, 0.79))}
+    assert figures.goals_met({"mem0": theirs, _OURS: ours}, found) == [
+        "agentmem minilm, add: 3.00 x mem0 (2.00 to 4.00), goal 3: reached",
+        "agentmem minilm, LoCoMo recall@10: +29.0 points, goal +30: NOT REACHED",
+    ]
+
+
+def test_only_whole_parts_replace_what_was_kept(load: Load) -> None:
+    main = load("compare.__main__")
+    results = {"texts": "old", "recall": {"locomo": {"date": "d", "runs": {"mem0": 1, "b": 1}}}}
+    found = {"texts": "new", "recall": {"locomo": {"date": "e", "runs": {"b": 2}}}}
+    for arguments in (["--only", "mem0", "--limit", "1"], ["--only", "mem0"], []):
+        main.keep(found, results, main.options_of(arguments))
+        whole, judged = not arguments, "--limit" not in arguments
+        assert results["texts"] == ("new" if whole else "old")
+        assert results["recall"]["locomo"]["runs"] == {"mem0": 1, "b": 2 if judged else 1}
 
 
 def test_a_page_is_written_between_its_markers_and_nothing_else_is_touched(

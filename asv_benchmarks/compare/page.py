@@ -155,17 +155,28 @@ def _texts(part: Results) -> list[str]:
         " its own factory. Longer texts move every ratio towards that of the model alone.",
         _table(table),
     ]
-    if lost := runs.get(UNLOCKED):
-        gone = [run["lost"] + run["errors"] for run in lost]
-        added = f"the {sizes['threads'] * sizes['each']} memories that {sizes['threads']} threads"
-        blocks.append(
-            "mem0's local Qdrant is not made for threads, so it was given a client that takes one"
-            f" write at a time. With the client that it makes itself, {min(gone):.0f} to"
-            f" {max(gone):.0f} of {added} added were not there when the store was opened again;"
-            f" {sum(run['errors'] for run in lost):.0f} of those {sum(gone):.0f} adds had raised."
-            " AgentMem lost none in any run."
-        )
-    return blocks + _walls(part, TEXT_PARTS) + _failures(part)
+    return blocks + _threads(part) + _walls(part, TEXT_PARTS) + _failures(part)
+
+
+def _threads(part: Results) -> list[str]:
+    """What became of memories that many threads added."""
+    sizes, runs = part["sizes"], part["runs"]
+    if UNLOCKED not in runs:
+        return []
+    gone = [run["lost"] + run["errors"] for run in runs[UNLOCKED]]
+    raised = sum(run["errors"] for run in runs[UNLOCKED])
+    missing = {
+        whose: sum(run["lost"] + run["errors"] for name in names for run in runs.get(name, []))
+        for whose, names in (("mem0 with the lock", TEXTS[:1]), ("AgentMem", TEXTS[1:]))
+    }
+    return [
+        "mem0's local Qdrant is not made for threads, so it was given a client that takes one"
+        " write at a time. With the client that it makes itself,"
+        f" {min(gone):.0f} to {max(gone):.0f} of the {sizes['threads'] * sizes['each']} memories"
+        f" that {sizes['threads']} threads added were not there when the store was opened again;"
+        f" {raised:.0f} of those {sum(gone):.0f} adds had raised. In all runs together,"
+        f" {' and '.join(f'{whose} missed {n:.0f}' for whose, n in missing.items())}."
+    ]
 
 
 def _stores(part: Results) -> list[str]:
