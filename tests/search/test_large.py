@@ -262,3 +262,24 @@ def test_many_vectors_are_found_by_their_clusters(
     hot.delete_batch([i["id"] for i in hot.get_all(unscoped=True, limit=9)["results"]])
     assert_same(disk, hot, unscoped=True)
     assert disk._engine.large.stats()["clustered"] == 1
+
+
+def test_pages_and_the_past_are_those_of_the_hot_index(disk: Memory, hot: Memory) -> None:
+    """Page by page while others write, as of a time, and with what supports an answer."""
+    asked: dict[str, Any] = {"unscoped": True, "filters": {"metadata.number": {"lt": 150}}}
+    for mode in ("hybrid", "keyword"):
+        whole = hot.search(QUESTIONS[0], top_k=500, mode=mode, **asked)["results"]
+        shown, cursor = [], ""
+        while cursor is not None:
+            page = disk.search(QUESTIONS[0], top_k=40, mode=mode, cursor=cursor, **asked)
+            shown += page["results"]
+            cursor = page["next_cursor"]
+            disk.add("piano lessons in Lisbon", user_id="user-1", metadata={"number": 1})
+        assert [item["id"] for item in shown] == [item["id"] for item in whole]
+        assert [i["score"] for i in shown] == pytest.approx([i["score"] for i in whole], abs=1e-5)
+    now = max(item["created_at"] for item in whole)
+    for question in QUESTIONS:
+        of_then, expected = (m.search(question, as_of=now, **asked) for m in (disk, hot))
+        assert of_then == expected
+        supports = [m.search(question, support=True, **asked)["support"] for m in (disk, hot)]
+        assert supports[0] == pytest.approx(supports[1], abs=1e-5)

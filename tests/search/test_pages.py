@@ -99,15 +99,28 @@ def test_a_cursor_that_is_no_longer_good_says_so(tea: Memory) -> None:
     for bad in ("x", good[:-3], good + "0", good.replace("-", "+"), 7, f"{good}-1"):
         with pytest.raises(errors.InvalidInputError, match="cursor"):
             tea.search(QUERY, cursor=bad, **asked)
-    with pytest.raises(errors.InvalidInputError, match="another query"):
-        tea.search("a boat", cursor=good, **asked)
+    others: list[dict[str, Any]] = [
+        {"query": "a boat"},
+        {"mode": "dense"},
+        {"filters": {"run_id": "r1"}},
+        {"threshold": 0.0},
+        {"run_id": "r1"},
+    ]
+    for other in others:
+        with pytest.raises(errors.InvalidInputError, match="another query"):
+            tea.search(**{"query": QUERY, "cursor": good, **asked, **other})
     for cursors in (good, [good], [good, good, good]):
         with pytest.raises(errors.InvalidInputError, match="one cursor per query"):
             tea.search_batch([QUERY, "boat"], cursors=cursors, **asked)
     tea.add("tea", user_id="ann")
-    other = tea.search(QUERY, cursor="", **asked)["next_cursor"]
+    second = tea.search(QUERY, cursor="", **asked)["next_cursor"]
     with pytest.raises(errors.InvalidInputError, match="different answers"):
-        tea.search_batch([QUERY, QUERY], cursors=[good, other], **asked)
+        tea.search_batch([QUERY, QUERY], cursors=[good, second], **asked)
+    tea.purge(first["results"][1]["id"])
+    shown = {item["memory"] for item in first["results"]}
+    rest = tea.search(QUERY, cursor=good, user_id="ann", top_k=99)["results"]
+    assert len(rest) == 21
+    assert shown.isdisjoint(item["memory"] for item in rest)
     tea.purge(first["results"][3]["id"])
     with pytest.raises(errors.InvalidInputError, match=r"purged.*begin again"):
         tea.search(QUERY, cursor=good, **asked)

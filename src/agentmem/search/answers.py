@@ -1,10 +1,5 @@
 """From queries to what ``search`` and ``context`` return: pages of results, and how well they
-are supported; a text for a prompt.
-
-A cursor names the state of the store that the first page was made from: epoch, event and time,
-and then how many memories came before and the last of them.  Every page is a part of that one
-ranking, whatever is written meanwhile.  ``""`` stands for the first page.
-"""
+are supported; a text for a prompt."""
 
 from __future__ import annotations
 
@@ -12,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import InvalidInputError
-from agentmem.inputs import shorten
 from agentmem.search.context import pack
+from agentmem.search.cursor import STALE, Cursor, fingerprint, read_cursors, start_of
 from agentmem.search.support import DEPTH, support
 from agentmem.times import now_micros
 from agentmem.types import Hit
@@ -21,59 +16,12 @@ from agentmem.types import Hit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentmem.ports import Filter, Remake, Snapshot
+    from agentmem.ports import Filter
     from agentmem.search.context import CountTokens, Order, Template
     from agentmem.search.searcher import Searcher, StateOf
     from agentmem.types import Scope, SearchMode
 
-__all__ = ["Cursor", "Request", "answer", "context"]
-
-_STALE = "begin again with the first page, cursor=''"
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a page begins.  The empty one, ``Cursor()``, is the beginning of the present."""
-
-    epoch: str = ""  # its first digits
-    seq: int = 0
-    at: int = 0  # microseconds
-    offset: int = 0
-    last: int = 0  # key of the memory before
-
-    @classmethod
-    def read(cls, text: object) -> Cursor:
-        """
-        Raises:
-            InvalidInputError: not what ``str`` of one gives.
-        """
-        if text == "":
-            return cls()
-        try:
-            epoch, *numbers = text.split("-")  # type: ignore[attr-defined]
-            seq, at, offset, last = (int(number, 16) for number in numbers)
-            if min(seq, at, offset, last) > 0 and epoch:
-                return cls(epoch, seq, at, offset, last)
-        except (AttributeError, ValueError):
-            pass
-        raise InvalidInputError(
-            f"cursor {shorten(text)} is not one that search returned; pass next_cursor back"
-            " unchanged, or '' for the first page"
-        )
-
-    def __str__(self) -> str:
-        return f"{self.epoch}-{self.seq:x}-{self.at:x}-{self.offset:x}-{self.last:x}"
-
-    def state_of(self, snapshot: Snapshot, remake: Remake) -> Snapshot:
-        """
-        Raises:
-            InvalidInputError: the store has been reset, or moved to another model.
-        """
-        if not snapshot.epoch.startswith(self.epoch) or snapshot.seq < self.seq:
-            raise InvalidInputError(
-                f"the store was reset or given another model since the page before; {_STALE}"
-            )
-        return snapshot.back_to(self.seq, remake)
+__all__ = ["Request", "answer", "context"]
 
 
 @dataclass(slots=True)
@@ -108,10 +56,10 @@ def answer(
     Raises:
         InvalidInputError: cursors that are not of one state of the store, or no longer good.
     """
-    pages = None if cursors is None else _read(cursors, len(queries))
-    start = _start(pages or [])
+    pages = None if cursors is None else read_cursors(cursors, len(queries))
+    start = start_of(pages or [])
     at = start.at or (now_micros() if request.as_of is None else request.as_of)
-    asked = _Asked(request, pages)
+    asked = _Asked(request, queries, pages)
     found = searcher.search_batch(
         queries,
         scope=request.scope,
@@ -134,7 +82,7 @@ def answer(
         made: dict[str, Any] = {"results": items}
         if pages is not None:
             place = asked.following.get(i)
-            end = Cursor(found.epoch[:8], found.seq, at, *place) if place else None
+            end = place and Cursor(found.epoch[:8], found.seq, at, *place, asked.fingerprint(i))
             made["next_cursor"] = None if end is None else str(end)
         if request.support:
             made["support"] = asked.supports[i]
@@ -180,8 +128,14 @@ def context(
 class _Asked:
     """Which of the hits are wanted, and what was seen on the way."""
 
-    def __init__(self, request: Request, pages: list[Cursor | None] | None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        queries: Sequence[str | None],
+        pages: list[Cursor | None] | None,
+    ) -> None:
         self._request = request
+        self._queries = queries
         self._pages = pages
         self.supports: dict[int, float] = {}
         #: Per query how many memories came up to the page's end and the key of the last; only
@@ -208,17 +162,25 @@ class _Asked:
             return [Hit(hit.key, hit.score, None, hit.seq) for hit in chosen]
         return chosen
 
+    def fingerprint(self, i: int) -> int:
+        request = self._request
+        where = None if request.where is None else request.where.sql()
+        return fingerprint(
+            self._queries[i],
+            request.scope,
+            where,
+            request.threshold,
+            request.mode,
+            request.show_expired,
+            request.asked_at,
+        )
+
     def _page(self, i: int, hits: list[Hit]) -> list[Hit]:
         assert self._pages is not None
         page = self._pages[i]
         if page is None:
             return []
-        begin = page.offset
-        if begin and (len(hits) < begin or hits[begin - 1].key != page.last):
-            raise InvalidInputError(
-                "the cursor belongs to another query, or to other arguments, or memories before it"
-                f" were purged; {_STALE}"
-            )
+        begin = page.begin(hits, self.fingerprint(i))
         chosen = hits[begin : begin + self._request.top_k]
         end = begin + len(chosen)
         if len(hits) > end:
@@ -226,32 +188,10 @@ class _Asked:
         return chosen
 
 
-def _read(cursors: Sequence[str | None], queries: int) -> list[Cursor | None]:
-    if isinstance(cursors, str) or len(cursors) != queries:
-        raise InvalidInputError(
-            f"cursors must be a list with one cursor per query, not {shorten(cursors)}"
-        )
-    return [None if text is None else Cursor.read(text) for text in cursors]
-
-
-def _start(pages: Sequence[Cursor | None]) -> Cursor:
-    """The state of the store that all cursors are of.
-
-    Raises:
-        InvalidInputError: they are of several.
-    """
-    states = {(page.epoch, page.seq, page.at): page for page in pages if page and page.epoch}
-    if len(states) > 1:
-        raise InvalidInputError(
-            "the cursors come from different answers; ask for the pages of each by themselves"
-        )
-    return next(iter(states.values()), Cursor())
-
-
 def _state_of(start: Cursor, as_of: int | None) -> StateOf | None:
     if start.epoch:
         if as_of is not None and as_of != start.at:
-            raise InvalidInputError(f"the cursor belongs to another as_of; {_STALE}")
+            raise InvalidInputError(f"the cursor belongs to another as_of; {STALE}")
         return start.state_of
     if as_of is None:
         return None
