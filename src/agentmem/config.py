@@ -149,6 +149,12 @@ class ProjectionConfig:
     drain_rows: int = 10_000  # drain in the background once the tail is this long
     batch_rows: int = 50_000  # events of one batch of Arrow rows
     batch_bytes: int = 32 << 20  # of those rows; two batches are in memory at the same time
+    index_rows: int = 100_000  # build indexes, in a child process, from so many rows on; 0: never
+    index_tail: int = 10_000  # extend them over new rows once there are more than so many
+    index_type: Literal["auto", "ivf_hnsw_sq", "ivf_pq", "ivf_rq"] = "auto"  # of the vectors
+    index_partitions: int = 0  # of the vectors; 0: by the number of rows
+    index_m: int = 16  # IVF_HNSW_SQ: edges of a node
+    index_ef: int = 100  # IVF_HNSW_SQ: candidates looked at for each while building
 
 
 @dataclass(frozen=True, slots=True)

@@ -570,6 +570,10 @@ class Projection(Protocol):
         processes; the others wait for it."""
         ...
 
+    def index(self) -> None:
+        """Drain, then wait until the table's indexes cover what they are due to cover."""
+        ...
+
     @property
     def seq(self) -> int:
         """The last event applied, without importing lancedb; 0 when there is no table."""

@@ -491,12 +491,15 @@ class Engine:
 
     # -- upkeep ---------------------------------------------------------------------------
 
-    def flush(self) -> None:
+    def flush(self, *, indexes: bool) -> None:
         """Bring every projection to where the log is now."""
         self.check_usable()
         self.store.require_present()
         if self.config.projection.enabled:
-            self.projection.drain()
+            if indexes:
+                self.projection.index()
+            else:
+                self.projection.drain()
 
     def warm_up(self, scope: Scope) -> None:
         self.embedder.warm_up()

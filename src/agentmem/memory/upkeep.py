@@ -18,9 +18,14 @@ __all__ = ["Upkeep"]
 class Upkeep(Face):
     """Projections, checks, counters, backups."""
 
-    def flush(self) -> None:
-        """Wait until every projection has caught up with the log."""
-        self._engine.flush()
+    def flush(self, *, indexes: bool = False) -> None:
+        """Wait until every projection has caught up with the log.
+
+        Args:
+            indexes: also wait until the indexes of the LanceDB table cover what they are due to
+                cover; they take a child process minutes, and are otherwise built when it suits.
+        """
+        self._engine.flush(indexes=check_flag(indexes, "indexes"))
 
     def warm_up(
         self,

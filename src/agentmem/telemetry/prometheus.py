@@ -30,6 +30,8 @@ _COUNTERS = frozenset(
         "projection_background_drains",
         "projection_rebuilds",
         "projection_failures",
+        "projection_indexes_builds",
+        "projection_indexes_failures",
     }
 )
 #: Told as labels of ``agentmem_info``, or told by the histograms.

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from agentmem.config import ProjectionConfig
     from agentmem.ports import Progress, Snapshot, Store
     from agentmem.types import Tail
+    from agentmem.vector.builder import Builder
+    from agentmem.vector.indexes import Coverage
     from agentmem.vector.place import Place
     from agentmem.vector.table import Table
     from agentmem.vector.watermark import Watermark
@@ -57,9 +59,13 @@ def fits(mark: Watermark, snapshot: Snapshot) -> bool:
 class Follower:
     """Applies the log of ``store`` to the table in ``place``, in batches of ``config``."""
 
-    def __init__(self, place: Place, store: Store, config: ProjectionConfig) -> None:
+    def __init__(
+        self, place: Place, store: Store, config: ProjectionConfig, builder: Builder
+    ) -> None:
         self._place = place
         self._store = store
+        self._config = config
+        self._builder = builder
         self._events = max(1, config.batch_rows)
         self._bytes = max(1, config.batch_bytes)
         self.rows = 0  # applied since this process began
@@ -94,24 +100,49 @@ class Follower:
         """Remove watermark and tables, so that the next pass starts from nothing."""
         with self._store.read() as snapshot:
             epoch = snapshot.epoch
-        self._place.discard(epoch)
+        self._discard(epoch)
         self.rebuilds += 1
 
-    def erase(self) -> None:
-        """Leave no deleted row in any file: rewrite the table, then delete all other files.
+    def coverage(self) -> Coverage | None:
+        """What the indexes of the table cover; None while there is no table.
 
         Raises:
-            TableLost, StoreFullError, StorePathError
+            TableLost
+        """
+        from agentmem.vector.table import Table
+
+        mark = self._place.load()
+        if mark is None or not mark.table:
+            return None
+        return Table.open(self._place.uri, mark.table).coverage()
+
+    def index(self) -> bool:
+        """Start building what is due, unless that is under way; whether anything is due."""
+        mark, covered = self._place.load(), self.coverage()
+        if mark is None or covered is None or not covered.due(self._config, mark.commits):
+            return False
+        self._builder.start(mark.table)
+        return True
+
+    def erase(self) -> None:
+        """Leave no deleted row in any file: drop the indexes, rewrite the table, then delete all
+        other files.
+
+        Raises:
+            TableLost, StoreFullError, StorePathError, StoreTimeoutError
         """
         mark = self._place.load()
         if mark is None or not mark.table:
             return
-        mark, table = self._open(mark)
-        table.rewrite()
-        mark = mark.at(version=table.version)
-        self._place.save(mark)
-        table.compact(_AT_ONCE, abandoned=True)
-        self._place.save(mark.at(version=table.version, commits=0))
+        with self._builder.nobody():
+            mark, table = self._open(mark)
+            table.drop_indexes()
+            table.rewrite()
+            mark = mark.at(version=table.version)
+            self._place.save(mark)
+            table.compact(_AT_ONCE, abandoned=True)
+            self._place.save(mark.at(version=table.version, commits=0))
+        self.index()
 
     def _pass(self, progress: Progress | None, stopped: Callable[[], bool]) -> int:
         with self._store.read() as snapshot:
@@ -134,10 +165,22 @@ class Follower:
                 self._place.save(mark)
                 if progress is not None:
                     progress(min(mark.seq, goal) - start, goal - start)
-        if table is not None and mark.commits >= _COMPACT_AFTER:
+        if table is not None:
+            self._tidy(mark, table)
+        return mark.seq
+
+    def _tidy(self, mark: Watermark, table: Table) -> None:
+        """Merge small files, and index what is not: in a child process once the table is large."""
+        covered = table.coverage()
+        if covered.due(self._config, mark.commits):
+            self._builder.start(mark.table)
+        elif mark.commits >= _COMPACT_AFTER and not covered.segments:
             table.compact(_KEEP)
             self._place.save(mark.at(version=table.version, commits=0))
-        return mark.seq
+
+    def _discard(self, epoch: str) -> None:
+        with self._builder.nobody():
+            self._place.discard(epoch)
 
     def _check(self, mark: Watermark) -> None:
         """An append does not notice that what was there before it is gone, so read the keys: ten
@@ -168,7 +211,7 @@ class Follower:
             return mark
         if mark is not None or self._place.stray():
             self.rebuilds += 1
-        self._place.discard(snapshot.epoch)
+        self._discard(snapshot.epoch)
         mark = self._place.start(snapshot.epoch, snapshot.model_id)
         if snapshot.seq:
             self._place.save(mark)
@@ -187,7 +230,8 @@ class Follower:
         if table.rows != mark.rows:
             table.roll_back(mark.version)
         if table.version > mark.version:
-            mark = mark.at(version=table.version)
+            # Whoever built indexes also merged small files.
+            mark = mark.at(version=table.version, commits=0)
             self._place.save(mark)
         return mark, table
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentmem.errors import ClosedError, StoreCorruptError, StoreError
+from agentmem.errors import ClosedError, StoreCorruptError, StoreError, StoreTimeoutError
 from agentmem.vector.background import Background
+from agentmem.vector.builder import Builder
 from agentmem.vector.follow import Follower, fits
 from agentmem.vector.lock import DrainLock
 from agentmem.vector.place import Place
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from agentmem.ports import Progress, Store
 
 __all__ = ["LanceProjection"]
+
+_BUILDS = 4  # in a row, while others write
 
 
 class LanceProjection:
@@ -47,7 +50,8 @@ class LanceProjection:
         self._store = store
         self._config = config
         self._place = Place(home, config.uri)
-        self._follower = Follower(self._place, store, config)
+        self._builder = Builder(home, self._place.uri, config, patience)
+        self._follower = Follower(self._place, store, config, self._builder)
         self._lock = DrainLock(home / "drain.lock", patience)
         self._background = Background("agentmem-drain", self._drain_tail)
         self._threshold = max(1, config.drain_rows)
@@ -84,6 +88,28 @@ class LanceProjection:
                 reached = self._follower.catch_up(progress, _never)
         self._background.error = None
         return reached
+
+    def index(self) -> None:
+        """Drain, then wait until the indexes cover what they are due to cover.
+
+        Raises:
+            StoreTimeoutError: another process that builds them does not get done.
+            StoreError: they cannot be built.
+        """
+        self.drain()
+        for _ in range(_BUILDS):
+            if not self._follower.index():
+                return
+            self._builder.wait()
+            if self._builder.error is not None:
+                raise StoreError(
+                    f"the indexes of {self._place.uri} cannot be built: {self._builder.error}"
+                )
+            if not self._builder.wait_for_others():
+                raise StoreTimeoutError(
+                    f"another process has been building indexes of {self._place.uri} for long;"
+                    " wait for it, or end it"
+                )
 
     def rebuild(self, *, progress: Progress | None = None) -> int:
         """Drop the table and fill it again from SQLite; returns the seq reached."""
@@ -150,17 +176,21 @@ class LanceProjection:
         self._background.start()
 
     def wait(self) -> None:
-        """Wait until a background drain that is under way has ended."""
+        """Wait until a background drain that is under way has ended, and a child that builds
+        indexes."""
         self._background.join()
+        self._builder.wait()
 
     def stats(self) -> dict[str, Any]:
         """Figures of this process, and where the table stands."""
         error: Exception | None = self._background.error
-        seq = 0
+        mark = None
         try:
-            seq = self.seq
+            mark = self._place.load()
         except StoreError as unreadable:
             error = unreadable
+        present = mark is not None and self._place.present(mark)
+        seq, rows, table = (mark.seq, mark.rows, mark.table) if mark and present else (0, 0, "")
         return {
             "uri": self._place.uri,
             "seq": seq,
@@ -173,12 +203,15 @@ class LanceProjection:
             "rebuilds": self._follower.rebuilds,
             "failures": self._background.failures,
             "error": None if error is None else f"{type(error).__name__}: {error}",
+            "indexes": self._builder.stats(table, rows),
         }
 
     def close(self) -> None:
-        """Stop a background drain at its next batch.  Idempotent; harmless after ``fork``."""
+        """Stop a background drain at its next batch, and end a child that builds indexes.
+        Idempotent; harmless after ``fork``."""
         self._closed = True
         if self._pid == os.getpid():
+            self._builder.stop()
             self._background.stop()
 
     def _drain_tail(self, stopped: Callable[[], bool]) -> None:

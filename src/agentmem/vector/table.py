@@ -19,6 +19,8 @@ from agentmem.vector.faults import Overtaken, TableLost
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from agentmem.vector.indexes import Coverage
+
 __all__ = ["Table", "drop_tables"]
 
 _IN_LIST = 10_000  # keys named in one delete
@@ -109,6 +111,21 @@ class Table:
             self._inner.restore()
             self.version = self._inner.version
             self.rows = self._inner.count_rows()
+
+    def coverage(self) -> Coverage:
+        """How much of the table its indexes cover."""
+        from agentmem.vector.indexes import coverage
+
+        with _translated(self._uri, self._name):
+            return coverage(self._inner)
+
+    def drop_indexes(self) -> None:
+        """Indexes keep what was deleted since they were built; nobody may be building one."""
+        with _translated(self._uri, self._name):
+            for index in self._inner.list_indices():
+                self._inner.drop_index(index.name)
+            self._inner.checkout_latest()
+            self.version = self._inner.version
 
     def rewrite(self) -> None:
         """Copy every live row into new files, so that no file of the newest version still holds

@@ -84,11 +84,12 @@ def check(repair: bool, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--indexes", is_flag=True, help="Wait until the LanceDB table is indexed, too.")
 @store_options
-def flush() -> None:
+def flush(indexes: bool) -> None:
     """Wait until every projection has caught up with the log."""
     with open_store(must_exist=True) as memory:
-        memory.flush()
+        memory.flush(indexes=indexes)
 
 
 @click.command()
