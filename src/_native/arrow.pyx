@@ -22,7 +22,17 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object)
     const void *PyUnicode_DATA(object)
     Py_ssize_t PyUnicode_GET_LENGTH(object)
-    bint Py_IsInitialized() nogil
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX >= 0x030D0000
+    #define agm_is_finalizing Py_IsFinalizing
+    #else
+    #define agm_is_finalizing _Py_IsFinalizing
+    #endif
+    static int agm_may_lock(void) { return Py_IsInitialized() && !agm_is_finalizing(); }
+    """
+    bint agm_may_lock() noexcept nogil
 
 cdef struct ArrowSchema:
     const char *format
@@ -254,8 +264,9 @@ cdef void _release_array(ArrowArray *array) noexcept nogil:
             free(array.children[i])
     free(array.children)
     free(array.buffers)
-    # After the interpreter has ended there is nobody to give the reference back to.
-    if array.private_data is not NULL and Py_IsInitialized():
+    # Once the interpreter ends there is nobody to give the reference back to, and a thread that
+    # asked for its lock would be ended there and then, in the middle of what called this.
+    if array.private_data is not NULL and agm_may_lock():
         _drop(array.private_data)
     array.release = NULL
 
