@@ -77,7 +77,7 @@ def changes(
                 _median(new) / _median(old),
             )
         found.append(Change(name, middle, low, high, _median(old), _median(new), unit))
-    return sorted(found, key=lambda change: -change.ratio)
+    return sorted(found, key=lambda change: (-change.ratio, change.name))
 
 
 def values(results: Path) -> Iterator[tuple[str, float]]:

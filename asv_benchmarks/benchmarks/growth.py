@@ -74,6 +74,8 @@ class Growth:
         self.asked = common.questions()
         self.memory = opened(self.path)
         self.calls = 0
+        self.time_search(folder, memories)  # loads the scope
+        self.time_search_dense(folder, memories)
 
     def teardown(self, folder: str, memories: int) -> None:
         self.memory.close()
