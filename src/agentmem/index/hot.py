@@ -38,12 +38,23 @@ _JOURNAL_KEYS = 1 << 18
 
 @dataclass(slots=True, eq=False)
 class _Partition:
-    """What is loaded for one key.  All fields change under the index's lock only."""
+    """What is loaded for one key.  All fields but the last change under the index's lock only."""
 
     view: View
     changed: int  # seq of the last event known to have changed it: older snapshots differ
     noted: int  # batches of the journal of deletions that it has taken note of
     merging: bool = False
+    touched: bool = False  # used without the lock since it was last moved to the end
+
+
+@dataclass(slots=True, eq=False)
+class _Ready:
+    """Partitions as they are at one event.  What it says stays true; it is replaced when something
+    has changed only so that old views are not held."""
+
+    seq: int
+    life: tuple[str, str]
+    partitions: dict[PartitionKey, tuple[View, _Partition]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +92,7 @@ class HotIndex:
         self._life: tuple[str, str] | None = None  # store epoch and model id
         self._seq = 0
         self._partitions: OrderedDict[PartitionKey, _Partition] = OrderedDict()  # by last use
+        self._ready: _Ready | None = None  # read without the lock
         self._loading: dict[PartitionKey, _Load] = {}
         self._bytes = 0
         self._journal: list[tuple[int, NDArray[np.int64]]] = []  # (seq, deleted keys)
@@ -174,6 +186,16 @@ class HotIndex:
         """
         seq = snapshot.seq
         life = (snapshot.epoch, snapshot.model_id)
+        # Threads that do little but search would queue for the lock, and hand over the
+        # interpreter's with it every time.
+        ready = self._ready
+        if ready is not None and ready.seq == seq and ready.life == life:
+            found = ready.partitions.get(key)
+            if found is not None:
+                view, used = found
+                used.touched = True
+                self._counters["searches"] += counted
+                return view
         while True:
             with self._lock:
                 if life != self._life:
@@ -207,6 +229,10 @@ class HotIndex:
             raise StaleSnapshot
         self._counters["searches"] += counted
         self._partitions.move_to_end(key)
+        assert self._life is not None
+        if self._ready is None or self._ready.seq != seq or self._ready.life != self._life:
+            self._ready = _Ready(seq, self._life)
+        self._ready.partitions[key] = held.view, held
         return held.view
 
     def _fill(self, snapshot: Snapshot, key: PartitionKey, load: _Load, counted: bool) -> View:
@@ -338,6 +364,7 @@ class HotIndex:
 
     def _replace(self, held: _Partition, view: View, mark: int) -> None:
         if view is not held.view:
+            self._ready = None
             self._bytes += view.nbytes - held.view.nbytes
             held.view = view
             held.changed = max(held.changed, mark)
@@ -346,11 +373,14 @@ class HotIndex:
         return sum(held.view.n for held in self._partitions.values())
 
     def _evict(self) -> None:
-        """Least recently used first; the last one stays whatever its size."""
-        if self._bytes + self._past.nbytes > self._max_bytes:
-            self._past.clear()
+        """Least recently used first, about; the last one stays whatever its size."""
         while self._bytes > self._max_bytes and len(self._partitions) > 1:
-            _, held = self._partitions.popitem(last=False)
+            key, held = self._partitions.popitem(last=False)
+            if held.touched:
+                held.touched = False
+                self._partitions[key] = held  # at the end
+                continue
+            self._ready = None
             self._bytes -= held.view.nbytes
             self._counters["evictions"] += 1
 

@@ -102,15 +102,14 @@ class LargeIndex:
         seq, epoch = snapshot.seq, snapshot.epoch
         if not self._from or seq < self._from:  # one event at least for each memory
             return False
-        with self._lock:
-            known = self._sizes.get(partition)
-            if known is not None and known[0] == epoch:
-                _, at, size = known
-                # It can have gained no more memories than the log has events.
-                if size + abs(seq - at) < self._from:
-                    return False
-                if size - abs(seq - at) >= self._from:
-                    return True
+        known = self._sizes.get(partition)  # without the lock: every search asks
+        if known is not None and known[0] == epoch:
+            _, at, size = known
+            # It can have gained no more memories than the log has events.
+            if size + abs(seq - at) < self._from:
+                return False
+            if size - abs(seq - at) >= self._from:
+                return True
         size = snapshot.size(partition)
         with self._lock:
             self._sizes[partition] = (epoch, seq, size)

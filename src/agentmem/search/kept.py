@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,14 +44,15 @@ class KeptAnswers:
 
     def get(self, key: Hashable, now: int) -> Answer | None:
         """The answer, if it still holds at ``now``, in microseconds."""
-        with self._lock:
-            held = self._held.get(key)
-            if held is None or held[0] <= now:
-                self._misses += 1
-                return None
-            self._hits += 1
+        # Without the lock: threads that ask would queue for it.
+        held = self._held.get(key)
+        if held is None or held[0] <= now:
+            self._misses += 1
+            return None
+        self._hits += 1
+        with suppress(KeyError):  # it has just left
             self._held.move_to_end(key)
-            return held[1]
+        return held[1]
 
     def put(self, key: Hashable, until: int, answer: Answer, size: int, life: int) -> None:
         """Keep an answer of ``size`` bytes, unless something was forgotten since ``life``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from agentmem.store.connection import Connection
@@ -27,15 +27,15 @@ class AccessCounts:
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._noted: list[tuple[int, Sequence[int]]] = []  # (when, keys)
+        self._noted: deque[tuple[int, Sequence[int]]] = deque()  # (when, keys); needs no lock
         self._reads: Counter[int] = Counter()
         self._last: dict[int, int] = {}
 
     def note(self, keys: Sequence[int]) -> None:
         """Memories that were read now; ``keys`` must not change."""
-        with self._mutex:
-            self._noted.append((now_micros(), keys))
-            if len(self._noted) >= self.NOTED:
+        self._noted.append((now_micros(), keys))
+        if len(self._noted) >= self.NOTED:
+            with self._mutex:
                 self._add_up()
 
     @property
@@ -59,10 +59,10 @@ class AccessCounts:
                 self._last[key] = max(at, self._last.get(key, 0))
 
     def _add_up(self) -> None:
-        for at, keys in self._noted:
+        while self._noted:
+            at, keys = self._noted.popleft()
             self._reads.update(keys)
             self._last.update(dict.fromkeys(keys, at))
-        self._noted = []
 
 
 def write_counts(connection: Connection, counts: _Counts) -> None:
