@@ -88,6 +88,9 @@ assert mem.check()["ok"]
 OTHERS = """
 mem = opened()
 mem.add_batch([f"note {n} " + "x" * 1500 for n in range(2000)], user_id="u")
+assert not (folder / "mem" / "reserve").exists()
+mem.close()
+mem = opened()  # it is worth a reserve now
 with open(folder / "somebody's log", "wb") as log:  # takes whatever is left
     try:
         while True:

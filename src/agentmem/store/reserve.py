@@ -21,10 +21,12 @@ __all__ = ["NAME", "Reserve"]
 
 NAME = "reserve"
 _LAST = 1 << 20
+_SMALL = 4 << 20  # of a store: clearing it would free next to nothing
 
 
 class Reserve:
-    """The file ``reserve`` in a store's folder: as large as the database, within bounds."""
+    """The file ``reserve`` in a store's folder: as large as the database, within bounds, and at
+    most half of what is left of the disk.  A small store has none."""
 
     def __init__(self, database: Path, most: int) -> None:
         """``most``: bytes; 0 for none.  A log of 16 MiB is copied before it grows further."""
@@ -37,7 +39,12 @@ class Reserve:
         if not self._most:
             return
         with suppress(OSError):  # nothing depends on it until the disk is full
-            wanted = min(self._most, 2 * _LAST + self._database.stat().st_size)
+            size = self._database.stat().st_size
+            with suppress(FileNotFoundError):
+                size += os.stat(f"{self._database}-wal").st_size
+            if size < _SMALL:
+                return
+            wanted = min(self._most, _LAST + size)
             held = self._file.stat().st_size if self._file.exists() else 0
             more = min(wanted - held, self._free() // 2)
             if more > 0:
