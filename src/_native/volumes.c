@@ -87,14 +87,6 @@ static void sort_best(best_t *best) {
 
 /* --- one block ------------------------------------------------------------------------------- */
 
-static void touch_run(block_t *block, int32_t run) {
-    uint8_t *seen = block->room.seen + (run - block->first);
-    if (!*seen) {
-        *seen = 1;
-        block->room.runs[block->n_runs++] = run;
-    }
-}
-
 /* A neighbour's share of what its own words are worth. */
 static float beside_of(const agm_weights *weights) {
     const float both = weights->dense + weights->keyword;
@@ -106,7 +98,57 @@ static float most_of(const agm_weights *weights) {
     return weights->keyword + weights->window + 2.0f * beside_of(weights);
 }
 
-/* Add a term's share to the texts, windows and runs of the block. */
+/* Add the most that a term can be worth to the slots of each run of the block that has it.  This
+ * reads nothing but the list, where what follows looks up lengths all over the volume. */
+static void bound_list(block_t *block, const agm_list *list, int64_t i) {
+    const agm_volume *volume = block->volume;
+    const agm_question *asked = block->question;
+    const room_t *room = &block->room;
+    const float base = asked->k1 * (1.0f - asked->b); /* of the shortest text */
+    const float most = list->weight * most_of(&asked->weights) +
+                       list->run_weight * asked->weights.run_keyword;
+    int32_t run = block->first;
+    while (i < list->n && list->slots[i] < block->to) {
+        while (volume->starts[run + 1] <= list->slots[i]) run++;
+        const int32_t local = run - block->first, end = volume->starts[run + 1];
+        float count = 0.0f;
+        for (; i < list->n && list->slots[i] < end; i++) count += (float)list->counts[i];
+        if (asked->live && !asked->live[run]) continue;
+        room->most[local] += most * count / (count + base);
+        if (!room->seen[local]) {
+            room->seen[local] = 1;
+            room->runs[block->n_runs++] = run;
+        }
+    }
+}
+
+/* What a slot can have besides its words, and room for rounding. */
+static float more_of(const block_t *block) {
+    const agm_question *asked = block->question;
+    return asked->weights.length + (block->people ? asked->weights.actor : 0.0f) + asked->date +
+           1e-5f;
+}
+
+/* Whether a slot with so much cannot come among the best any more. */
+static int hopeless(const block_t *block, const best_t *best, float most) {
+    return best->size == best->room && !block->question->extra &&
+           most + more_of(block) < best->scores[0];
+}
+
+/* Forget the runs that cannot come among the best any more. */
+static void prune(block_t *block, const best_t *best) {
+    const room_t *room = &block->room;
+    int32_t kept = 0;
+    for (int32_t r = 0; r < block->n_runs; r++) {
+        const int32_t local = room->runs[r] - block->first;
+        if (hopeless(block, best, room->most[local])) room->seen[local] = 0;
+        else room->runs[kept++] = room->runs[r];
+        room->most[local] = 0.0f;
+    }
+    block->n_runs = kept;
+}
+
+/* Add a term's share to the texts, windows and runs of the block that are left. */
 static void add_list(block_t *block, const agm_list *list, int64_t *at) {
     const agm_volume *volume = block->volume;
     const agm_question *asked = block->question;
@@ -116,16 +158,14 @@ static void add_list(block_t *block, const agm_list *list, int64_t *at) {
     const float window_slope = asked->window_length > 0.0f ? tilt / asked->window_length : 0.0f;
     const int windows = asked->weights.window != 0.0f, runs = asked->weights.run_keyword != 0.0f;
     const room_t *room = &block->room;
-    const float most = list->weight * most_of(&asked->weights);
     int32_t touched = 0;
     int64_t i = *at;
     int32_t run = block->first;
     while (i < list->n && list->slots[i] < block->to) {
         while (volume->starts[run + 1] <= list->slots[i]) run++;
         const int32_t start = volume->starts[run], end = volume->starts[run + 1];
-        const int live = !asked->live || asked->live[run];
+        const int live = room->seen[run - block->first];
         float in_run = 0.0f;
-        if (live) touch_run(block, run);
         for (; i < list->n && list->slots[i] < end; i++) {
             /* A list from a damaged file may descend; it must not lead outside the block. */
             if (!live || list->slots[i] < start) continue;
@@ -144,7 +184,6 @@ static void add_list(block_t *block, const agm_list *list, int64_t *at) {
                 room->count[w] += count;
             }
         }
-        if (live) room->most[run - block->first] += most;
         if (live && runs) {
             const float norm = base + run_slope * volume->run_lengths[run];
             room->run[run - block->first] += list->run_weight * in_run / (in_run + norm);
@@ -172,6 +211,23 @@ static float date_part(const agm_question *asked, int64_t when) {
     return (float)best;
 }
 
+/* The most that any of these slots has by its words; what stands beside the run counts, too, so
+ * that the loop has no ends to look at. */
+static float most_in(const agm_weights *weights, float beside, const float *own,
+                     const float *window, int32_t n) {
+    uint32_t best = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const float sum = weights->keyword * own[i] + weights->window * window[i] +
+                          beside * (own[i - 1] + own[i + 1]);
+        uint32_t bits; /* those of numbers that are not negative order as the numbers do */
+        memcpy(&bits, &sum, sizeof bits);
+        best = bits > best ? bits : best;
+    }
+    float most;
+    memcpy(&most, &best, sizeof most);
+    return most;
+}
+
 /* Offer the slots of the touched runs, and leave the room as it was found. */
 static void finish(block_t *block, best_t *best) {
     const agm_volume *volume = block->volume;
@@ -179,16 +235,16 @@ static void finish(block_t *block, best_t *best) {
     const agm_weights *weights = &asked->weights;
     const room_t *room = &block->room;
     const float beside = beside_of(weights);
-    /* What a slot can have besides, and room for rounding. */
     const float actor = block->people ? weights->actor : 0.0f;
-    const float more = weights->length + actor + asked->date + 1e-5f;
     for (int32_t r = 0; r < block->n_runs; r++) {
         const int32_t run = room->runs[r], local = run - block->first;
         const int32_t start = volume->starts[run], end = volume->starts[run + 1];
         const float of_run = weights->run_keyword * room->run[local];
-        const int hopeless = best->size == best->room && !asked->extra &&
-                             room->most[local] + of_run + more < best->scores[0];
-        for (int32_t slot = hopeless ? end : start; slot < end; slot++) {
+        const float *words = room->own + (start - block->from);
+        const float *around = room->window + (start - block->from);
+        const float most = most_in(weights, beside, words, around, end - start);
+        const int skip = hopeless(block, best, most + of_run);
+        for (int32_t slot = skip ? end : start; slot < end; slot++) {
             const int32_t here = slot - block->from;
             if (asked->mask && !asked->mask[slot]) continue;
             /* Hybrid search ranks what no term is in, too: what stands around it may have one. */
@@ -213,28 +269,29 @@ static void finish(block_t *block, best_t *best) {
             if (asked->extra) sum += asked->extra[slot];
             if (sum > 0.0f) offer(best, slot, sum);
         }
-        room->run[local] = room->most[local] = 0.0f;
+        room->run[local] = 0.0f;
         room->seen[local] = 0;
     }
-    if (block->n_runs) {
-        const size_t size = (size_t)(block->to - block->from) * sizeof(float);
-        memset(room->own, 0, size);
-        memset(room->window, 0, size);
-        memset(room->named, 0, size);
+    for (int32_t r = 0; r < block->n_runs; r++) {
+        const int32_t start = volume->starts[room->runs[r]];
+        const size_t size = (size_t)(volume->starts[room->runs[r] + 1] - start) * sizeof(float);
+        memset(room->own + (start - block->from), 0, size);
+        memset(room->window + (start - block->from), 0, size);
+        memset(room->named + (start - block->from), 0, size);
     }
     block->n_runs = 0;
 }
 
 static int open_room(room_t *room, size_t widest, size_t n_lists) {
     memset(room, 0, sizeof *room);
-    room->block = calloc(6 * widest, sizeof *room->block);
+    room->block = calloc(6 * widest + 2, sizeof *room->block);
     room->touched = malloc(widest * sizeof *room->touched);
     room->runs = malloc(widest * sizeof *room->runs);
     room->seen = calloc(widest, 1);
     room->at = calloc(n_lists + 1, sizeof *room->at);
     if (!room->block || !room->touched || !room->runs || !room->seen || !room->at) return -1;
-    room->own = room->block;
-    room->window = room->own + widest;
+    room->own = room->block + 1; /* one before and one after it are 0, too */
+    room->window = room->own + widest + 1;
     room->named = room->window + widest;
     room->count = room->named + widest;
     room->run = room->count + widest;
@@ -274,6 +331,8 @@ int64_t agm_volume_best(const agm_volume *volume, const agm_list *lists, size_t 
         } while (block.end < volume->runs &&
                  volume->starts[block.end + 1] - block.from <= BLOCK);
         block.to = volume->starts[block.end];
+        for (size_t q = 0; q < n_lists; q++) bound_list(&block, lists + q, block.room.at[q]);
+        prune(&block, &best);
         for (size_t q = 0; q < n_lists; q++) add_list(&block, lists + q, block.room.at + q);
         finish(&block, &best);
     }

@@ -47,7 +47,8 @@ def test_every_vector_is_in_one_cluster(matrix: np.ndarray, clusters: Clusters) 
 def test_few_clusters_hold_the_nearest(matrix: np.ndarray, clusters: Clusters) -> None:
     queries = grouped(50, seed=4).astype(np.float32)
     found = [
-        len(nearest(matrix, q, 10) & set(clusters.near(q, None, 64, PROBED).tolist())) / 10
+        len(nearest(matrix, q, 10) & set(clusters.near(q, None, 64, PROBED["hybrid"]).tolist()))
+        / 10
         for q in queries
     ]
     assert np.mean(found) >= 0.95

@@ -256,7 +256,7 @@ def test_many_vectors_are_found_by_their_clusters(
 ) -> None:
     """Looking into every cluster, the answers are those of a scan, with a tail, too."""
     monkeypatch.setattr(volume_file, "CLUSTERED_FROM", 50)
-    monkeypatch.setattr(by_vector, "PROBED", 1.0)
+    monkeypatch.setattr(by_vector, "PROBED", {"hybrid": 1.0, "dense": 1.0})
     assert_same(disk, hot, unscoped=True)
     hot.add_batch(items(200, 30))
     hot.delete_batch([i["id"] for i in hot.get_all(unscoped=True, limit=9)["results"]])

@@ -14,7 +14,7 @@ from agentmem.index.question import Found
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from agentmem.index.question import Masks
+    from agentmem.index.question import Masks, Question
     from agentmem.index.shelf import Shelf
     from agentmem.index.volume import Volume
 
@@ -24,18 +24,24 @@ __all__ = ["nearest"]
 _GATHERED = 1 / 16
 
 
-def nearest(shelf: Shelf, vector: NDArray[np.float32], masks: Masks, limit: int) -> Found:
+def nearest(shelf: Shelf, asked: Question, masks: Masks, limit: int) -> Found:
     """The best ``limit`` rows of each volume that the masks let through, with exact cosines; of a
     volume with clusters about as many."""
+    assert asked.vector is not None
+    probed = PROBED[asked.mode]
     parts = []
     for number, (holding, mask) in enumerate(zip(shelf.holdings, masks, strict=True)):
-        scores, slots = _of_volume(holding.volume, vector, mask, limit)
+        scores, slots = _of_volume(holding.volume, asked.vector, mask, limit, probed)
         parts.append(Found(scores, np.full(len(slots), number), slots.astype(np.int64)))
     return Found.best(parts)
 
 
 def _of_volume(
-    volume: Volume, vector: NDArray[np.float32], mask: NDArray[np.uint8] | None, limit: int
+    volume: Volume,
+    vector: NDArray[np.float32],
+    mask: NDArray[np.uint8] | None,
+    limit: int,
+    probed: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32] | NDArray[np.int64]]:
     left = 1.0
     if mask is not None and volume.n:
@@ -44,7 +50,7 @@ def _of_volume(
             return _best_of(volume, vector, np.flatnonzero(mask), limit)
     ranked = None if mask is None else mask[volume.slot_of]
     if volume.clusters is not None:
-        share = min(1.0, PROBED / left)
+        share = min(1.0, probed / left)
         ranks = volume.clusters.near(vector, ranked, limit, share)
         return _best_of(volume, vector, volume.slot_of[ranks], limit)
     scores = np.empty(volume.n, np.float32)

@@ -109,7 +109,7 @@ class Finder:
             words, complete = self._by_words.find(shelf, asked, whole, masks, room)
         if asked.vector is not None:
             limit = times * max(_NEAREST, 4 * asked.top_k)
-            close = nearest(shelf, asked.vector, masks, limit)
+            close = nearest(shelf, asked, masks, limit)
         return _Candidates(words, complete, close)
 
     def _rank(
