@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import common
@@ -118,7 +122,6 @@ class AddOne(_Adding):
         """The time of embedding the text and of one durable commit of its row, over the time of
         ``add``: 1 would be an ``add`` that costs nothing beside them."""
         import sqlite3
-        from pathlib import Path
 
         embed = self.memory._engine.embedder.inner.embed
         bare = sqlite3.connect(Path(self.folder) / "bare.db", isolation_level=None)
@@ -220,6 +223,24 @@ class AddFromMany(_Adding):
         return waits
 
 
+class FourProcesses:
+    """Four processes that write and search one folder at once, every answer checked."""
+
+    timeout = 300
+
+    def track_longest_call(self) -> float:
+        done = subprocess.run(
+            [sys.executable, "-m", "agentmem", "stress", "mixed", "--kind", "processes",
+             "--workers", "4", "--users", "20", "--size", "500", "--seconds", "30",
+             "--embedder", "static", "--json"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        [phase] = json.loads(done.stdout)["phases"]
+        return max(float(call["max_ms"]) for call in phase["operations"].values())
+
+    track_longest_call.unit = "ms"
+
+
 class AddDuplicates(_Adding):
     """Texts that their scope already has: nothing is embedded."""
 
@@ -299,10 +320,6 @@ class AddArrowMillion:
 
     def track_peak(self, projection: bool) -> float:
         """The most that was resident at any time, by a process of its own."""
-        import subprocess
-        import sys
-        from pathlib import Path
-
         arguments = [str(self.rows), str(int(projection))]
         done = subprocess.run(
             [sys.executable, "streaming.py", *arguments],
