@@ -39,3 +39,18 @@ def test_mistakes_are_named(run, environment, tmp_path) -> None:
     assert "no store" in run("restore", tmp_path / "absent", code=4).stderr
     assert "no store" in run("restore", tmp_path / "full", "--yes", code=4).stderr
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["precious"]
+
+
+def test_a_store_that_lost_its_database_is_told_so_by_every_command(
+    run, run_json, environment, tmp_path
+) -> None:
+    run("add", "likes tea", "--user", "a")
+    run("flush")
+    run("backup", tmp_path / "copy")
+    (environment / "agentmem.db").unlink()
+    for command in (["stats"], ["check"], ["add", "x", "--user", "a"], ["list", "--user", "a"]):
+        message = run(*command, code=4).stderr
+        assert "agentmem.db' is missing" in message
+        assert "agentmem restore" in message
+    run("restore", tmp_path / "copy", "--yes")
+    assert run_json("count", "--user", "a") == {"count": 1}

@@ -96,8 +96,17 @@ class Store:
 
     @staticmethod
     def exists(path: str | os.PathLike[str]) -> bool:
-        """Whether the folder ``path`` holds a store."""
-        return (Path(path) / DATABASE_NAME).is_file()
+        """Whether the folder ``path`` holds a store.
+
+        Raises:
+            StoreCorruptError: it has lost its database.
+        """
+        database = Path(path) / DATABASE_NAME
+        if database.is_file():
+            return True
+        if database.parent.is_dir():
+            require_nothing_lost(database)
+        return False
 
     def _prepare(self) -> None:
         if is_made(self._place.database):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from agentmem.cli.opening import require_store
 from agentmem.cli.options import confirm, json_option, settings, store_options, yes_option
+from agentmem.errors import StoreCorruptError
 
 if TYPE_CHECKING:
     from agentmem.cli.progress import Bar
@@ -26,8 +28,6 @@ def backup(folder: str, as_json: bool) -> None:
 
     The copy is a store itself.  FOLDER is missing or empty.
     """
-    from contextlib import closing
-
     from agentmem.cli.progress import bar
     from agentmem.store import Store
 
@@ -56,7 +56,9 @@ def restore(source: str, folder: str | None, yes: bool, as_json: bool) -> None:
 
     path = Path(folder).expanduser() if folder else settings().path
     require_store(Path(source))
-    exists = Store.exists(path)
+    exists = False
+    with suppress(StoreCorruptError):  # its database is lost: nothing is there to be replaced
+        exists = Store.exists(path)
     if exists:
         confirm(f"Replace the store in {path} with {source}?", yes)
     with bar("Restoring", "MB") as shown:
