@@ -53,7 +53,7 @@ def test_a_sound_store_passes_every_scenario(scenario: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_worker_sees_what_others_wrote(kind: str) -> None:
-    report = run(short("concurrent", kind=kind, workers=3, seconds=2.0, size=60))
+    report = run(short("concurrent", kind=kind, workers=2, seconds=1.5, size=60))
     assert report.ok, report.checks["examples"]
     assert {
         "a read sees its own writes",
@@ -62,7 +62,9 @@ def test_every_kind_of_worker_sees_what_others_wrote(kind: str) -> None:
         "a search finds what was written",
     } <= checked(report)
     last = report.phases[0].samples[-1]
-    assert last["memories"] == report.final["memories"]
+    # Each of two processes takes its last sample when it is done itself.
+    under_way = 2 if kind == "processes" else 0
+    assert 0 <= report.final["memories"] - last["memories"] <= under_way
     assert last["rss_bytes"] > 0
 
 

@@ -126,8 +126,8 @@ class Monitor:
 def combine(samples: Iterable[Sample]) -> Sample:
     """One sample of those that several processes took at about the same time.
 
-    Rates, memory and queues add up; of percentiles the worst is told; what belongs to the store
-    is the same for all.
+    Rates, memory and queues add up; of percentiles the worst is told; of what belongs to the
+    store, the largest that one of them saw.
     """
     parts = list(samples)
     values = parts[0].to_dict()
@@ -136,7 +136,8 @@ def combine(samples: Iterable[Sample]) -> Sample:
     values["connections"] = sum(part.connections for part in parts)
     written = [part.written_bytes for part in parts if part.written_bytes is not None]
     values["written_bytes"] = sum(written) if written else None
-    for name in ("reads_p50_ms", "reads_p99_ms", "writes_p50_ms", "writes_p99_ms"):
+    worst = ("reads_p50_ms", "reads_p99_ms", "writes_p50_ms", "writes_p99_ms")
+    for name in (*worst, "memories", "database_bytes", "wal_bytes"):
         values[name] = max(getattr(part, name) for part in parts)
     for name in ("embeddings_hit", "partitions_hit"):
         shares = [value for part in parts if (value := getattr(part, name)) is not None]
