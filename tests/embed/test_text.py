@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -28,6 +28,11 @@ KEPT = 16
 @pytest.fixture(scope="module")
 def reader(minilm_files: ModelFiles) -> Reader:
     return Reader(minilm_files.tokenizer, KEPT, special=True)
+
+
+@pytest.fixture(scope="module")
+def bare(minilm_files: ModelFiles) -> Reader:
+    return Reader(minilm_files.tokenizer, KEPT, special=False)
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +112,30 @@ def test_many_threads_of_the_tokenizer_agree_with_one(reader: Reader, sentences:
     together = reader.ids(texts)
     for i in random.Random(0).sample(range(len(texts)), 100):
         assert reader.ids([texts[i]]) == [together[i]]
+
+
+words = st.one_of(
+    st.sampled_from(["Where", "did", "unbelievably", "Lisbon's", "U.S.A.", "x" * 100, "y" * 101]),
+    st.sampled_from(["antidisestablishmentarianism", "don't", "3.14", "\n", "\t ", "\r\n", "a_b"]),
+    st.text(st.characters(min_codepoint=0, max_codepoint=127), max_size=12),
+    st.sampled_from(["[CLS]", "café", "\x7f", "naïve", "日本"]),
+)
+
+
+@settings(max_examples=300)
+@given(texts=st.lists(words, max_size=12).map(" ".join), special=st.booleans())
+def test_one_text_is_read_as_the_tokenizer_reads_it(
+    texts: str, special: bool, reader: Reader, bare: Reader, plain: Tokenizer
+) -> None:
+    ids = (reader if special else bare).ids([texts])
+    assert ids == [plain.encode(texts, add_special_tokens=special).ids]
+
+
+def test_what_is_plain_is_read_here(reader: Reader, sentences: Sentences) -> None:
+    assert reader._plain is not None
+    plain = [text for text in sentences(50) if text.isascii() and "[" not in text]
+    assert len(plain) > 10
+    for text in plain:
+        assert reader._plain.ids(text, 100) is not None
+    for text in ("[MASK]", "é", "\x00", "\x7f"):
+        assert reader._plain.ids(text, 100) is None

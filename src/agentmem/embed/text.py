@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentmem._native.wordpiece import WordPiece
 from agentmem.errors import InvalidInputError
 from agentmem.tokenizer import open_tokenizer
 
@@ -22,6 +23,8 @@ WINDOW_CHARS = 4_000_000
 #: Characters of a text that are looked at first, per token that can be kept.  English has
 #: about 4.5; text that has more than this is read whole.
 CHARS_PER_TOKEN = 16
+
+_LONGEST_WORD = 200  # characters, of those that ``WordPiece`` reads
 
 
 def windows(texts: list[str]) -> Iterator[range]:
@@ -53,6 +56,8 @@ class Reader:
         self._special = special
         self._max_length = max_length
         self._clip_at = max_length * CHARS_PER_TOKEN if _splits_at_spaces(tokenizer) else 0
+        self._around: list[int] = tokenizer.encode("", add_special_tokens=special).ids
+        self._plain = _plain_reader(tokenizer) if len(self._around) in (0, 2) else None
 
     def ids(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text.
@@ -88,6 +93,11 @@ class Reader:
         encode = self._tokenizer.encode_batch_fast
         try:
             if len(texts) == 1:  # keeps the tokenizer's thread pool, and its locks, out of it
+                if self._plain is not None:
+                    around = self._around
+                    ids = self._plain.ids(texts[0], self._max_length - len(around))
+                    if ids is not None:
+                        return [[*around[:1], *ids, *around[1:]]]
                 one = self._tokenizer.encode(texts[0], add_special_tokens=self._special)
                 return [one.ids]
             return [e.ids for e in encode(texts, add_special_tokens=self._special)]
@@ -120,6 +130,34 @@ def _unreadable(texts: list[str], cause: Exception) -> InvalidInputError:
                 'clean it with text.encode("utf-8", "replace").decode()'
             )
     return InvalidInputError(f"texts cannot be tokenised: {cause}")
+
+
+def _plain_reader(tokenizer: Any) -> WordPiece | None:
+    """What reads plain texts for this tokenizer; None for one that is not BERT's for texts in small
+    letters."""
+    from tokenizers.models import WordPiece as Model
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    model, normalizer = tokenizer.model, tokenizer.normalizer
+    added = tokenizer.get_added_tokens_decoder().values()
+    if not (
+        isinstance(model, Model)
+        and isinstance(normalizer, BertNormalizer)
+        and normalizer.lowercase
+        and normalizer.clean_text
+        and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
+        and all("[" in token.content for token in added)
+        and model.max_input_chars_per_word <= _LONGEST_WORD
+    ):
+        return None
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    return WordPiece(
+        vocabulary,
+        model.continuing_subword_prefix,
+        vocabulary[model.unk_token],
+        model.max_input_chars_per_word,
+    )
 
 
 def _splits_at_spaces(tokenizer: Any) -> bool:
