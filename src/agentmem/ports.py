@@ -424,6 +424,11 @@ class Store(Protocol):
         """The newest committed event, from any process; cheap (see ``PRAGMA data_version``)."""
         ...
 
+    def settle(self) -> None:
+        """Make durable what is committed, before a projection is said to have it: else a power
+        cut may take back events that it believes in, and others take their numbers."""
+        ...
+
     def note_access(self, keys: Sequence[int]) -> None:
         """Count these memories as read; kept in memory and written in batches, no events."""
         ...

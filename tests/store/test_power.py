@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -330,6 +331,41 @@ def test_normal_durability_may_lose_the_last_changes_and_nothing_else(
         assert min(same) <= acknowledged
         lost += max(same) < acknowledged - 1
     assert lost  # or nobody would need "full"
+
+
+def test_what_a_projection_is_told_of_outlives_the_power(
+    open_store: Any, fill: Any, store_path: Path, tmp_path: Path
+) -> None:
+    """With durability "normal", whose commits alone do not."""
+    disk = Recorder("power-settle")
+    opening: list[bool] = []
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        # ``settle`` syncs past the VFS; a sync of the log is all that it opens the log for.
+        if opening and event == "open" and str(arguments[0]).endswith("agentmem.db-wal"):
+            disk.tape.append(("sync", "agentmem.db-wal", True))
+
+    sys.addaudithook(watch)
+    config = {"durability": "normal"}
+    store = open_store(config=config, vfs=disk.name)
+    try:
+        fill.add(store, "settled")
+        opening.append(True)
+        store.settle()
+        opening.clear()
+        settled = len(disk.tape)
+        fill.add(store, "not settled")
+        platter, found = Platter(), []
+        for number, step in enumerate(disk.tape, 1):
+            platter.play(step)
+            if number in (settled, len(disk.tape)):
+                platter.cut(tmp_path / "disk", "lost", random.Random(1))
+                with Store(tmp_path / "disk", StoreConfig()) as left, left.read() as snapshot:
+                    found.append([text for _, text in snapshot.texts(0, 9)])
+    finally:
+        store.close()
+        disk.unregister()
+    assert found == [["settled"], ["settled"]]
 
 
 def test_the_cuts_are_real(record: Any, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import apsw
 
 from agentmem.config import StoreConfig
+from agentmem.disk import sync_path
 from agentmem.errors import ClosedError, StoreError, StoreFullError, StoreTimeoutError
 from agentmem.store import erase, forking, schema
 from agentmem.store.access import AccessCounts, write_counts
 from agentmem.store.checkpoint import Checkpointer
 from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
-from agentmem.store.faults import no_space, translate
+from agentmem.store.faults import no_space, path_error, translate
 from agentmem.store.folder import (
     FileIdentity,
     is_made,
@@ -236,6 +237,22 @@ class Store:
         except FileNotFoundError:
             wal = 0
         return {"wal_bytes": wal, "readers": self._readers.stats()}
+
+    def settle(self) -> None:
+        """Put what is committed on the disk, where a commit alone does not (durability
+        "normal"), before a projection is said to have it.
+
+        Raises:
+            StoreFullError, StorePathError
+        """
+        if self._place.config.durability != "normal":
+            return
+        try:
+            with suppress(FileNotFoundError):  # all of it is in the database, and synced
+                sync_path(f"{self._database}-wal")
+            sync_path(self.path)
+        except OSError as error:
+            raise path_error(error, self.path) from error
 
     def note_access(self, keys: Sequence[int]) -> None:
         self._access.note(keys)

@@ -162,6 +162,7 @@ class Follower:
                 mark = mark.at(seq=tail.seq)
                 if table is not None and mark.seq >= goal:
                     self._check(mark)
+                self._store.settle()  # the watermark must not outlive the events it speaks of
                 self._place.save(mark)
                 if progress is not None:
                     progress(min(mark.seq, goal) - start, goal - start)
