@@ -592,6 +592,10 @@ class Projection(Protocol):
         """Drop the table and fill it again from SQLite."""
         ...
 
+    def discard(self) -> None:
+        """Remove the table and whatever else there is of it; the next drain makes it anew."""
+        ...
+
     def purge(self) -> None:
         """Drain, then rewrite the data files so that deleted rows are on no disk block."""
         ...

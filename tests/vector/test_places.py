@@ -29,6 +29,26 @@ def test_any_address_serves(author: Any, tmp_path: Path, address: str) -> None:
     assert list(where.glob("*.lance")) == []
 
 
+def test_a_lost_watermark_does_not_hide_the_table(
+    author: Any, store_path: Path, tmp_path: Path
+) -> None:
+    database = tmp_path / "db"
+    lance = author.projection(uri=f"file://{database}")
+    assert not lance.exists
+    author.add(30)
+    lance.drain()
+    (store_path / "projection.json").unlink()
+    assert lance.exists
+    lance.purge()
+    assert len(list(database.glob("*.lance"))) == 1
+    assert lance.verify() == []
+    (store_path / "projection.json").unlink()
+    lance.discard()
+    assert list(database.glob("*.lance")) == []
+    assert not lance.exists
+    assert lance.drain() == 30
+
+
 def test_a_store_folder_of_any_name(author: Any, tmp_path: Path) -> None:
     other = type(author)(tmp_path / "Mémoires d'été #1 100%")
     try:

@@ -363,6 +363,8 @@ class Engine:
 
     def reset(self) -> int:
         count = self.count(Scope(), None, show_expired=True)
+        if self.projection.exists:  # in the next life nobody would know its tables by name
+            self.projection.discard()
         try:
             covered = self.store.reset()
         finally:

@@ -210,7 +210,7 @@ class Follower:
         mark = self._place.load()
         if mark is not None and fits(mark, snapshot):
             return mark
-        if mark is not None or self._place.stray():
+        if mark is not None or self._place.stray(snapshot.epoch):
             self.rebuilds += 1
         self._discard(snapshot.epoch)
         mark = self._place.start(snapshot.epoch, snapshot.model_id)

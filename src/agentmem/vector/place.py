@@ -87,12 +87,21 @@ class Place:
         names = {mark.table} if mark is not None and mark.uri == self._configured else set()
         drop_tables(self.uri, names - {""}, _prefix(epoch))
 
-    def stray(self) -> bool:
-        """Whether our own folder holds anything at all."""
-        owned = self._owned
-        if owned is None or not owned.exists():
-            return False
-        return not owned.is_dir() or any(owned.iterdir())
+    def stray(self, epoch: str) -> bool:
+        """Whether anything of ours is there, watermark or not: in our own folder anything at
+        all, in a database that others may share the tables of this life of the store.
+
+        Raises:
+            StoreError: the database cannot be reached.
+        """
+        if self._owned is not None:
+            owned = self._owned
+            return owned.exists() and (not owned.is_dir() or any(owned.iterdir()))
+        if self.folder is not None:
+            return any(self.folder.glob(f"{_prefix(epoch)}*.lance"))
+        from agentmem.vector.table import tables
+
+        return bool(tables(self.uri, (), _prefix(epoch)))
 
     def bytes(self) -> int | None:
         """Size on disk; None for an object store."""

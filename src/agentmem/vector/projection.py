@@ -64,7 +64,10 @@ class LanceProjection:
     @property
     def exists(self) -> bool:
         """Whether there is anything of it on disk, sound or not."""
-        return self._place.load() is not None or self._place.stray()
+        if self._place.load() is not None:
+            return True
+        with self._store.read() as snapshot:
+            return self._place.stray(snapshot.epoch)
 
     @property
     def seq(self) -> int:
@@ -118,6 +121,12 @@ class LanceProjection:
             self._follower.discard()
             return self._follower.catch_up(progress, _never)
 
+    def discard(self) -> None:
+        """Remove the table and whatever else there is of it; the next drain makes it anew."""
+        self._check_usable()
+        with self._locked():
+            self._follower.discard()
+
     def purge(self) -> None:
         """Drain, then rewrite the data files so that deleted rows are on no disk block.
 
@@ -143,7 +152,7 @@ class LanceProjection:
             mark = self._place.load()
             with self._store.read() as snapshot:
                 if mark is None:
-                    if self._place.stray():
+                    if self._place.stray(snapshot.epoch):
                         return [f"{self._place.uri} holds no readable watermark"]
                     return []
                 if not fits(mark, snapshot):
@@ -227,7 +236,8 @@ class LanceProjection:
         mark = self._place.load()
         with self._store.read() as snapshot:
             if mark is None:
-                return 0 if snapshot.seq == 0 and not self._place.stray() else None
+                empty = snapshot.seq == 0 and not self._place.stray(snapshot.epoch)
+                return 0 if empty else None
             if fits(mark, snapshot) and mark.seq == snapshot.seq and self._place.present(mark):
                 return mark.seq
         return None

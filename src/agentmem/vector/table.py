@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from agentmem.vector.indexes import Coverage
 
-__all__ = ["Table", "drop_tables"]
+__all__ = ["Table", "drop_tables", "tables"]
 
 _IN_LIST = 10_000  # keys named in one delete
 _KEYS = 65_536  # read at once
@@ -176,8 +176,12 @@ class Table:
                 raise Overtaken
 
 
-def drop_tables(uri: str, names: Collection[str], prefix: str) -> None:
-    """Drop the tables called ``names`` and all whose name starts with ``prefix``, if any."""
+def tables(uri: str, names: Collection[str], prefix: str) -> list[str]:
+    """Of the tables there are, those called ``names`` and all whose name starts with ``prefix``.
+
+    Raises:
+        StoreError: the database cannot be reached.
+    """
     with _translated(uri, prefix):
         db = lancedb.connect(uri)
         present: list[str] = []
@@ -187,10 +191,16 @@ def drop_tables(uri: str, names: Collection[str], prefix: str) -> None:
             present += listing.tables
             page = listing.page_token
             if not page:
-                break
-        for name in present:
-            if name in names or name.startswith(prefix):
-                db.drop_table(name)
+                return [name for name in present if name in names or name.startswith(prefix)]
+
+
+def drop_tables(uri: str, names: Collection[str], prefix: str) -> None:
+    """Drop what ``tables`` finds."""
+    found = tables(uri, names, prefix)
+    with _translated(uri, prefix):
+        db = lancedb.connect(uri)
+        for name in found:
+            db.drop_table(name)
 
 
 @contextmanager
