@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agentmem.engine.figures import figures, metrics
 from agentmem.engine.model import Model
-from agentmem.errors import ClosedError, InvalidInputError
+from agentmem.errors import ClosedError
 from agentmem.index.recipe import RECIPE
 from agentmem.inputs import check_path
 from agentmem.store import Store, filters
@@ -300,6 +300,7 @@ class Engine:
         """Chunk by chunk what ``adding`` and ``write`` do."""
         self.check_usable()
         from agentmem.write.arrow import Source
+        from agentmem.write.drafts import Names
 
         key = defaults.get("idempotency_key")
         shared = {name: value for name, value in defaults.items() if name != "idempotency_key"}
@@ -310,13 +311,12 @@ class Engine:
                     for i, item in enumerate(chunk.items, chunk.first):
                         if item.get("idempotency_key") is None:
                             item["idempotency_key"] = f"{key}#{i}"
-                try:
-                    job = self.adding(
-                        chunk.items, shared, chunk.vectors, scope=scope, dedupe=dedupe
-                    )
-                except InvalidInputError as error:
-                    error.args = (f"rows from {chunk.first:,} on: {error}",)
-                    raise
+                names = Names(
+                    "row {:,}", f"the vectors of the rows from {chunk.first:,} on", chunk.first
+                )
+                job = self.adding(
+                    chunk.items, shared, chunk.vectors, scope=scope, dedupe=dedupe, names=names
+                )
                 answer = self.write(job)["results"]
                 counts["rows"] += len(answer)
                 counts["added"] += sum(result["event"] == "ADD" for result in answer)

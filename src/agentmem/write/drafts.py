@@ -53,15 +53,19 @@ class Names(NamedTuple):
 
     item: str = "items[{}]"  # with its number, if there can be several
     vectors: str = "vectors"
+    first: int = 0  # its first number
 
     @classmethod
     def of_messages(cls, messages: object) -> Names:
         return cls("messages" if isinstance(messages, str | Mapping) else "messages[{}]", "vector")
 
+    def of(self, i: int) -> str:
+        return self.item.format(self.first + i)
+
     def locate(self, error: InvalidInputError, i: int) -> None:
         """Say in the error that it is about item ``i``."""
-        if "{}" in self.item:
-            error.args = (f"{self.item.format(i)}: {error}",)
+        if "{" in self.item:
+            error.args = (f"{self.of(i)}: {error}",)
 
 
 OF_BATCH = Names()
@@ -160,7 +164,7 @@ def read_items(
         )
     rows = bounded(items, limits)
     reader = _Reader(defaults, scope, limits, dim)
-    texts = [reader.text(item, names.item.format(i)) for i, item in enumerate(rows)]
+    texts = [reader.text(item, names.of(i)) for i, item in enumerate(rows)]
     digests = hash_texts(texts)
     drafts = Drafts([], [], [])
     for i, (item, fresh) in enumerate(zip(rows, new_ids(len(rows)), strict=True)):
@@ -273,7 +277,7 @@ def _take_vectors(drafts: Drafts, vectors: object, dim: int, names: Names) -> No
     for i, own in enumerate(drafts.vectors):
         if own is not None:
             raise VectorError(
-                f"{names.item.format(i)} has a vector and so has {names.vectors}[{i}]; give it once"
+                f"{names.of(i)} has a vector and so has {names.vectors}[{i}]; give it once"
             )
     checked = check_vectors(vectors, len(drafts.memories), dim, normalize, names.vectors)
     drafts.vectors = list(checked)
