@@ -114,11 +114,15 @@ class Scope(common.TemporaryStore):
         asked = common.questions()
         self.asked = [asked[i % len(asked)] for i in range(20)]
         self.vectors = embedder.embed_queries(self.asked)
+        said = " ".join(common.sentences())
+        self.words = sorted(set(re.findall(r"[a-z]{3,}", said)))
         self.memory = memory
 
     def _text(self, i: int) -> object:
         """Another text each time: no vector is taken from among those computed before."""
-        return self.memory.search(f"{self.asked[i % 20]} {i}", top_k=TOP_K)
+        words = self.words
+        more = f"{words[i % len(words)]} {words[i // len(words) % len(words)]}"
+        return self.memory.search(f"{self.asked[i % 20]} {more}", top_k=TOP_K)
 
     def _given(self, i: int) -> object:
         return self.memory.search(self.asked[i % 20], top_k=TOP_K, vector=self.vectors[i % 20])
