@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,9 @@ def test_a_long_tail_becomes_a_new_volume(
     """Beside the searches, unless it is so long that a search had better wait for it."""
     disk.search("knee", unscoped=True)
     before = set((path / "volumes").iterdir())
+    left = path / "volumes" / "all-1-00.new"  # by a process that was killed
+    left.write_bytes(b"half")
+    os.utime(left, (1, 1))
     monkeypatch.setattr(large, "_LONG_TAIL", 10)
     hot.add_batch(items(200, added))
     disk.search("knee", unscoped=True)
@@ -283,3 +288,31 @@ def test_pages_and_the_past_are_those_of_the_hot_index(disk: Memory, hot: Memory
         assert of_then == expected
         supports = [m.search(question, support=True, **asked)["support"] for m in (disk, hot)]
         assert supports[0] == pytest.approx(supports[1], abs=1e-5)
+
+
+def test_threads_see_what_they_wrote(
+    path: Path, disk: Memory, hot: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While volumes are being written beside them, by this process and by another opening."""
+    monkeypatch.setattr(large, "_LONG_TAIL", 8)
+    monkeypatch.setattr(large, "_TAIL_SHARE", 0.01)
+
+    def work(number: int) -> None:
+        memory = (disk, hot)[number % 2]
+        for i in range(12):
+            word = f"word{number}x{i}"
+            added = memory.add(f"{word} in the garden", user_id="user-1", run_id=f"run-{i % 3}")
+            wanted = added["results"][0]["id"]
+            found = disk.search(word, unscoped=True, mode="keyword")["results"]
+            assert [item["id"] for item in found] == [wanted]
+            if i % 3 == 0:
+                memory.delete(wanted)
+                assert disk.search(word, unscoped=True, mode="keyword")["results"] == []
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work, number) for number in range(4)]:
+            done.result()
+    disk._engine.large._aside.join()
+    assert_same(disk, hot, unscoped=True)
+    assert disk.stats()["large"]["written"] > 1
+    assert len(list((path / "volumes").iterdir())) == 1

@@ -280,8 +280,11 @@ class LargeIndex:
         Raises:
             StaleSnapshot: the volume is newer than the snapshot.
         """
-        volume = None if path is None else self._volumes.open(path, life, self._window)
+        if path is None:
+            return None
+        volume = self._volumes.open(path, life, self._window)
         if volume is None:
+            self._volumes.discard(path)  # else it would go before a new one of a smaller seq
             return None
         if volume.seq > snapshot.seq:
             raise StaleSnapshot

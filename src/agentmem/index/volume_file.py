@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import time
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ _HEADER = 8192  # bytes before the vectors
 _ALIGNED = 64
 _SMALL = ("window", "seq", "actor_numbers", "actor_names")
 _OTHER = ("vectors", "clusters", *_SMALL)  # not written as the other columns are
+_ABANDONED = 3600.0  # seconds without a write
 _COPIED = 1 << 22  # numbers widened at a time
 
 
@@ -72,13 +74,8 @@ class Volumes:
 
     def newest(self, partition: PartitionKey) -> Path | None:
         """The file of a partition that was read last from the store."""
-        pattern = re.compile(rf"{_name(partition)}-(\d+)-[0-9a-f]+\.volume")
-        best: tuple[int, str] | None = None
-        for name in self._names():
-            match = pattern.fullmatch(name)
-            if match is not None:
-                best = max(best or (-1, ""), (int(match[1]), name))
-        return None if best is None else self._folder / best[1]
+        found = self._of(partition)
+        return self._folder / found[-1] if found else None
 
     def open(self, path: Path, life: Life, window: int) -> Volume | None:
         """The volume in a file; None if it is of another life of the store, of another format, or
@@ -141,8 +138,13 @@ class Volumes:
         if self.erasures() != erasures:
             self._remove([path.name])
             raise Overtaken
-        self._remove(self._older(partition, path.name))
+        found = self._of(partition)
+        self._remove([*found[: found.index(path.name)], *self._abandoned()])
         return path
+
+    def discard(self, path: Path) -> None:
+        """Remove one file."""
+        self._remove([path.name])
 
     def clear(self) -> None:
         """Remove every file, and those that are being written once they are done.
@@ -168,9 +170,21 @@ class Volumes:
                 total += (self._folder / name).stat().st_size
         return total
 
-    def _older(self, partition: PartitionKey, kept: str) -> list[str]:
-        head = f"{_name(partition)}-"
-        return [n for n in self._names() if n.startswith(head) and n != kept and ".new" not in n]
+    def _of(self, partition: PartitionKey) -> list[str]:
+        """The files of a partition, by the event at which they were read."""
+        pattern = re.compile(rf"{_name(partition)}-(\d+)-[0-9a-f]+\.volume")
+        matches = map(pattern.fullmatch, self._names())
+        return [m[0] for m in sorted(filter(None, matches), key=lambda m: (int(m[1]), m[0]))]
+
+    def _abandoned(self) -> list[str]:
+        """What a killed process left half-written."""
+        found = []
+        for name in self._names():
+            with contextlib.suppress(OSError):
+                age = time.time() - (self._folder / name).stat().st_mtime
+                if name.endswith(".new") and age > _ABANDONED:
+                    found.append(name)
+        return found
 
     def _names(self) -> list[str]:
         try:
