@@ -61,11 +61,12 @@ def test_what_is_written_is_read(volumes: Volumes) -> None:
 
 def test_vectors_of_a_caller_widen_those_before_them(volumes: Volumes) -> None:
     wide = rows(5, np.float32, first=11)
+    given = wide.vectors
     volume = volumes.open(write(volumes, 1, rows(10), wide, rows(3, first=16)), LIFE, 2)
     assert volume is not None
     assert volume.vectors.dtype == np.float32
     np.testing.assert_array_equal(volume.vectors[:10], rows(10).vectors.astype(np.float32))
-    np.testing.assert_array_equal(volume.vectors[10:15], wide.vectors)
+    np.testing.assert_array_equal(volume.vectors[10:15], given)
 
 
 def test_the_newest_counts_even_if_an_older_one_comes_later(volumes: Volumes) -> None:
