@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -310,3 +311,82 @@ class Whole:
         return peak.bytes / 2**20
 
     track_add_arrow_memory_mib.unit = "MiB"  # type: ignore[attr-defined]
+
+
+class Meanwhile:
+    """What others notice of a drain and of the building of indexes."""
+
+    timeout = 1200
+    number = 1
+    warmup_time = 0.0
+
+    def setup(self) -> None:
+        from agentmem import Memory
+
+        self.folder = tempfile.mkdtemp(prefix="agentmem-bench-")
+        self.memory = Memory(
+            Path(self.folder) / "store",
+            embedder="minilm",
+            config={"projection": {"index_rows": ROWS, "drain_rows": 10 * ROWS}},
+        )
+        given = vectors(ROWS, DIM)
+        for i, part in enumerate(range(0, ROWS, 5_000)):
+            self.memory.add_batch(
+                [f"{text} {part}" for text in texts(5_000)],
+                vectors=given[part : part + 5_000],
+                user_id=f"user-{i}",
+            )
+        self.memory.search("where does she live?", user_id="user-0")
+
+    def teardown(self) -> None:
+        self.memory.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def track_share_of_minilm_writes_left(self) -> float:
+        """The rate of ``add_batch`` of new texts while the table is filled over and over, against
+        that while nothing else is done."""
+        projection = self.memory._engine.projection
+        fresh = iter(texts(4_000, seed=11))
+        written: Counter[str] = Counter()
+        took: Counter[str] = Counter()
+
+        def write(when: str) -> None:
+            batch = [next(fresh) for _ in range(500)]
+            begin = time.perf_counter()
+            self.memory.add_batch(batch, user_id="writer")
+            took[when] += time.perf_counter() - begin
+            written[when] += len(batch)
+
+        def drain() -> None:
+            while not done.is_set():
+                projection.rebuild()
+                drains.append(1)
+
+        for _ in range(3):  # in turns: the machine may have other work, too
+            write("alone")
+            done, drains = threading.Event(), []
+            thread = threading.Thread(target=drain)
+            thread.start()
+            write("meanwhile")
+            done.set()
+            thread.join()
+        rates = {when: written[when] / took[when] for when in took}
+        return rates["meanwhile"] / rates["alone"]
+
+    track_share_of_minilm_writes_left.unit = "ratio"  # type: ignore[attr-defined]
+
+    def track_longest_search_ms(self) -> float:
+        """Of searches one after the other while the indexes of the whole table are built."""
+        self.memory.flush()
+        thread = threading.Thread(target=self.memory.flush, kwargs={"indexes": True})
+        thread.start()
+        longest = 0.0
+        questions = iter(texts(20_000, seed=12) * 10)
+        while thread.is_alive():
+            begin = time.perf_counter()
+            self.memory.search(next(questions), user_id="user-0")
+            longest = max(longest, time.perf_counter() - begin)
+        assert self.memory.stats()["projection"]["indexes"]["indexed"] >= ROWS
+        return 1000 * longest
+
+    track_longest_search_ms.unit = "ms"  # type: ignore[attr-defined]
