@@ -109,7 +109,8 @@ def run(commit: str, folder: Path, patterns: Iterable[str]) -> Iterator[tuple[st
     for pattern in patterns:
         command += ["--bench", pattern]
     # Where asv keeps what it knows about this machine; asked for once, with its own guesses.
-    subprocess.run([*asv, "machine", "--yes"], check=True, stdout=subprocess.DEVNULL)
+    knowing = [*asv, "machine", "--yes", "--config", str(conf)]
+    subprocess.run(knowing, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(command, check=True, stdout=sys.stderr)
     for file in folder.glob("*/*.json"):
         if file.name != "machine.json":
