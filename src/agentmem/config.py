@@ -102,7 +102,7 @@ class IndexConfig:
     """The hot index in memory."""
 
     max_bytes: int = 1 << 30  # loaded partitions; the least recently used leave first
-    large_rows: int = 100_000  # from this many memories a partition stays on disk; 0: never
+    large_rows: int = 200_000  # from this many memories a partition stays on disk; 0: never
 
 
 @dataclass(frozen=True, slots=True)
