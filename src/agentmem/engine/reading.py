@@ -1,0 +1,118 @@
+"""What an open store does for calls that search and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agentmem.engine.parts import Parts
+from agentmem.store import filters
+from agentmem.times import now_micros
+from agentmem.types import Scope
+
+if TYPE_CHECKING:
+    from agentmem.search.context import CountTokens, Order
+
+__all__ = ["Reading"]
+
+
+class Reading(Parts):
+    """Searching, and reading without a query."""
+
+    def search(
+        self,
+        queries: Sequence[str | None],
+        *,
+        given: Mapping[str, Any] | None,
+        vectors: Any,
+        cursors: Sequence[str | None] | None,
+        **asked: Any,
+    ) -> list[dict[str, Any]]:
+        """``asked`` are the other fields of ``search.answers.Request``."""
+        searcher = self.searcher
+        from agentmem.search.answers import Request, answer
+
+        where = None if given is None else filters.parse(given, self.config.limits)
+        request = Request(where=where, **asked)
+        return answer(searcher, queries, request, vectors=vectors, cursors=cursors)
+
+    def search_plainly(
+        self,
+        query: str | None,
+        vector: Any,
+        scope: Scope,
+        given: Mapping[str, Any] | None,
+        *options: Any,
+    ) -> list[dict[str, Any]] | None:
+        """See ``search.plain``; ``options`` are the others of its arguments."""
+        where = None if given is None else filters.parse(given, self.config.limits)
+        return self.plain.search(query, vector, scope, where, *options)
+
+    def context(
+        self,
+        query: str,
+        *,
+        given: Mapping[str, Any] | None,
+        max_tokens: int,
+        order: Order,
+        template: Mapping[str, str] | None,
+        tokenizer: CountTokens | None,
+        vector: Any,
+        **asked: Any,
+    ) -> dict[str, Any]:
+        """``asked`` are the other fields of ``search.answers.Request``."""
+        searcher = self.searcher
+        from agentmem.search.answers import Request, context
+        from agentmem.search.context import read_template
+
+        limits = self.config.limits
+        request = Request(
+            where=None if given is None else filters.parse(given, limits),
+            # A memory has eight tokens or more, mostly; what is short comes in great numbers.
+            top_k=min(limits.max_top_k, max(60, max_tokens // 8)),
+            **asked,
+        )
+        return context(
+            searcher,
+            query,
+            request,
+            vector=vector,
+            count=self.count_tokens if tokenizer is None else tokenizer,
+            max_tokens=max_tokens,
+            order=order,
+            template=read_template(template),
+        )
+
+    def get(
+        self, ids: Sequence[object], *, show_expired: bool, as_of: int | None
+    ) -> list[dict[str, Any] | None]:
+        at = now_micros() if as_of is None else as_of
+        return self.reader.get(ids, None if show_expired else at, as_of)
+
+    def page(
+        self,
+        scope: Scope,
+        given: Mapping[str, Any] | None,
+        *,
+        order: str,
+        limit: int,
+        cursor: str | None,
+        show_expired: bool,
+        as_of: int | None,
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        where = self.where(scope, given, show_expired=show_expired, as_of=as_of)
+        return self.reader.page(where, order=order, limit=limit, cursor=cursor, as_of=as_of)
+
+    def count(
+        self,
+        scope: Scope,
+        given: Mapping[str, Any] | None,
+        *,
+        show_expired: bool,
+        as_of: int | None = None,
+    ) -> int:
+        where = self.where(scope, given, show_expired=show_expired, as_of=as_of)
+        return self.reader.count(where, as_of)
+
+    def history(self, memory_id: object) -> list[dict[str, Any]]:
+        return self.reader.history(memory_id)
