@@ -48,7 +48,12 @@ class OnDisk:
         config = IndexConfig(large_rows=1)
         folder = bench.path / "volumes"
         self.index = LargeIndex(
-            bench.ranking, config, folder, bench.store.read, lambda work: Background("test", work)
+            bench.ranking,
+            config,
+            folder,
+            bench.store.read,
+            bench.store.settle,
+            lambda work: Background("test", work),
         )
         self.tails = 0
 

@@ -167,6 +167,7 @@ class Parts:
             self.config.index,
             self.path / "volumes",
             self.store.read,
+            self.store.settle,
             lambda work: Background("agentmem-volumes", work),
             self._forget_found,
         )

@@ -69,6 +69,7 @@ class LargeIndex:
         config: from which size a partition is large.
         folder: where the volumes are.
         read: opens a snapshot of the store.
+        settle: see ``ports.Store.settle``; a file must not outlive the events it speaks of.
         aside: makes of some work what runs it in a thread, once it is started.
         gone: see ``HotIndex``.
     """
@@ -79,6 +80,7 @@ class LargeIndex:
         config: IndexConfig,
         folder: Path,
         read: Callable[[], AbstractContextManager[Snapshot]],
+        settle: Callable[[], None],
         aside: Callable[[Work], Aside],
         gone: Callable[[Sequence[int] | None], None] | None = None,
     ) -> None:
@@ -88,6 +90,7 @@ class LargeIndex:
         self._from = config.large_rows
         self._volumes = Volumes(folder)
         self._read = read
+        self._settle = settle
         self._aside = aside(self._write_due)
         self._gone = gone or (lambda _: None)
         self._lock = threading.Lock()  # the three below
@@ -209,6 +212,7 @@ class LargeIndex:
         """
         erasures = self._volumes.erasures()
         with self._read() as snapshot, contextlib.suppress(Overtaken, _Stopped):
+            self._settle()
             self._volumes.write(
                 partition,
                 _life(snapshot),
