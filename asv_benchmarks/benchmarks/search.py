@@ -78,7 +78,8 @@ class PlainPython:
 
 
 #: No answer is taken from among those given before.
-NO_ANSWERS = {"search": {"answers": 0}}
+#: Nothing is answered from memory, and nothing goes on beside (``projection.Meanwhile`` has that).
+NO_ANSWERS = {"search": {"answers": 0}, "projection": {"enabled": False}}
 
 
 def sessions(texts: list[str]) -> list[dict[str, str]]:
