@@ -15,6 +15,7 @@ import pytest
 from agentmem import Memory
 from agentmem.errors import ScopeError
 from agentmem.index import by_vector, finding, large, volume_file
+from agentmem.search import searcher
 from agentmem.types import PartitionKey
 
 _WORDS = """
@@ -288,6 +289,31 @@ def test_pages_and_the_past_are_those_of_the_hot_index(disk: Memory, hot: Memory
         assert of_then == expected
         supports = [m.search(question, support=True, **asked)["support"] for m in (disk, hot)]
         assert supports[0] == pytest.approx(supports[1], abs=1e-5)
+
+
+def test_no_page_is_made_from_candidates(
+    disk: Memory, hot: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few there are, the pages show every memory once, and a deep search finds them all."""
+    for name in ("_WORDS", "_NEAREST", "_ROWS"):
+        monkeypatch.setattr(finding, name, 1)
+    monkeypatch.setattr(searcher, "_DEEPEST", 100)
+    asked: dict[str, Any] = {"unscoped": True, "query": QUESTIONS[0]}
+    for mode in ("hybrid", "dense"):
+        whole = [i["id"] for i in hot.search(top_k=500, mode=mode, **asked)["results"]]
+        shown: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = disk.search(top_k=3, mode=mode, cursor=cursor, **asked)
+            shown += [item["id"] for item in page["results"]]
+            cursor = page["next_cursor"]
+        assert shown == whole
+        assert [i["id"] for i in disk.search(top_k=101, mode=mode, **asked)["results"]] == whole[
+            :101
+        ]
+    assert disk.stats()["large"]["searches"] == 0
+    disk.search(top_k=100, **asked)
+    assert disk.stats()["large"]["searches"] == 1
 
 
 def test_threads_see_what_they_wrote(

@@ -109,6 +109,13 @@ def test_a_cursor_that_is_no_longer_good_says_so(tea: Memory) -> None:
     for other in others:
         with pytest.raises(errors.InvalidInputError, match="another query"):
             tea.search(**{"query": QUERY, "cursor": good, **asked, **other})
+    dim = tea.stats()["embedder"]["dim"]
+    up, down = [1.0] * dim, [-1.0] * dim
+    other_page = tea.search(QUERY, cursor="", vector=up, **asked)["next_cursor"]
+    assert tea.search(QUERY, cursor=other_page, vector=np.float32(up), **asked)["results"]
+    for vector, cursor in ((down, other_page), (None, other_page), (up, good)):
+        with pytest.raises(errors.InvalidInputError, match="another query"):
+            tea.search(QUERY, cursor=cursor, vector=vector, **asked)
     for cursors in (good, [good], [good, good, good]):
         with pytest.raises(errors.InvalidInputError, match="one cursor per query"):
             tea.search_batch([QUERY, "boat"], cursors=cursors, **asked)

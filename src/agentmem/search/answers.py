@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from agentmem.errors import InvalidInputError
 from agentmem.search.context import pack
 from agentmem.search.cursor import STALE, Cursor, fingerprint, read_cursors, start_of
@@ -59,7 +61,7 @@ def answer(
     pages = None if cursors is None else read_cursors(cursors, len(queries))
     start = start_of(pages or [])
     at = start.at or (now_micros() if request.as_of is None else request.as_of)
-    asked = _Asked(request, queries, pages)
+    asked = _Asked(request, queries, pages, vectors)
     found = searcher.search_batch(
         queries,
         scope=request.scope,
@@ -76,6 +78,7 @@ def answer(
         unscoped=not request.scope,
         state_of=_state_of(start, request.as_of),
         wanted=asked.wanted if request.support or pages is not None else None,
+        exact=pages is not None,
     )
     answers = []
     for i, items in enumerate(found.items):
@@ -133,10 +136,12 @@ class _Asked:
         request: Request,
         queries: Sequence[str | None],
         pages: list[Cursor | None] | None,
+        vectors: Any,
     ) -> None:
         self._request = request
         self._queries = queries
         self._pages = pages
+        self._vectors = vectors  # looked at once the search has checked them
         self.supports: dict[int, float] = {}
         #: Per query how many memories came up to the page's end and the key of the last; only
         #: where there are more.
@@ -173,7 +178,16 @@ class _Asked:
             request.mode,
             request.show_expired,
             request.asked_at,
+            self._vector(i),
         )
+
+    def _vector(self, i: int) -> bytes | None:
+        if self._vectors is None:
+            return None
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(self._vectors, np.float32)
+        one: bytes = numbers.reshape(len(self._queries), -1)[i].tobytes()
+        return one
 
     def _page(self, i: int, hits: list[Hit]) -> list[Hit]:
         assert self._pages is not None

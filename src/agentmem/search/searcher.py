@@ -44,6 +44,8 @@ _T = TypeVar("_T")
 
 #: Snapshots that other threads' searches may outrun before one is searched on its own.
 _ATTEMPTS = 16
+#: The deepest ranking that candidates are enough for; a deeper one, and pages, rank every memory.
+_DEEPEST = 1_000
 
 
 @dataclass(slots=True)
@@ -71,6 +73,12 @@ class _Search:
     at: int | None
     state_of: StateOf | None = None
     wanted: Wanted | None = None
+    exact: bool = False
+
+    @property
+    def by_candidates(self) -> bool:
+        """Whether the best of some candidates will do."""
+        return not self.exact and self.top_k <= _DEEPEST
 
 
 class Searcher:
@@ -113,6 +121,7 @@ class Searcher:
         state_of: StateOf | None = None,
         depth: int | None = None,
         wanted: Wanted | None = None,
+        exact: bool = False,
     ) -> Found:
         """The best memories for each query, best first, ties by smaller key, as ``Memory.search``
         returns them.
@@ -131,6 +140,8 @@ class Searcher:
             state_of: which state of the store is asked; the present one if absent.
             depth: rank so many; ``top_k`` if absent.
             wanted: which of them are answered; all if absent.
+            exact: rank every memory, also of a partition that is served from candidates: pages
+                must be parts of one ranking.
 
         Raises:
             ScopeError: neither a scope nor ``unscoped``, or both.
@@ -154,6 +165,7 @@ class Searcher:
             at,
             state_of,
             wanted,
+            exact,
         )
         ranked, found, state = self._in_snapshot(search, self._items.answer)
         self._note(ranked)
@@ -243,7 +255,7 @@ class Searcher:
         }
         alone = private or state is not snapshot
         ranked = None
-        if not alone and self._large.serves(snapshot, partition):
+        if not alone and search.by_candidates and self._large.serves(snapshot, partition):
             ranked = self._large.search(snapshot, partition, where=where, **options)
         if ranked is None:
             allowed = None if where is None else self._allowed_by(where, snapshot, state, partition)
