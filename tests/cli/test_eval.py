@@ -176,6 +176,9 @@ def test_a_chart_is_drawn(run, own, tmp_path) -> None:
         ({"id": "m2"}, "no text under any of"),
         (7, "must be a text or an object"),
         ({"memories": "m1"}, "'memories' must be a list"),
+        ({"query": "who?", "relevent": ["m1"]}, "no 'relevent'; known are query, relevant, "),
+        ({"memories": ["Sails"], "querys": []}, "no 'querys'; known are name, memories, queries"),
+        ({"memories": ["x"], "queries": [{"query": "who?", "usr": "b"}]}, "a query has no 'usr'"),
     ],
 )
 def test_mistakes_in_a_file_are_placed(run, tmp_path, entry, reason) -> None:
@@ -196,6 +199,22 @@ def test_mistakes_in_a_file_are_placed(run, tmp_path, entry, reason) -> None:
 def test_another_layout_is_said(run, tmp_path, dataset, value, reason) -> None:
     path = lines(tmp_path / "set.json", value)
     assert reason in run("eval", dataset, path, code=6).stderr
+
+
+@pytest.mark.parametrize(
+    ("dataset", "values"),
+    [
+        ("jsonl", []),
+        ("jsonl", [{"id": "m1", "content": "Plays the cello"}]),
+        ("jsonl", [{"memories": ["Plays the cello"], "queries": []}]),
+        ("locomo", []),
+        ("locomo", [{**LOCOMO[0], "qa": []}]),
+        ("longmemeval", []),
+    ],
+)
+def test_a_file_that_asks_nothing_is_said(run, tmp_path, dataset, values) -> None:
+    path = lines(tmp_path / "set.json", *values)
+    assert "holds no questions" in run("eval", dataset, path, code=6).stderr
 
 
 @pytest.mark.parametrize(

@@ -139,3 +139,22 @@ def test_a_context_is_judged_by_what_is_in_it(memory: Memory) -> None:
     assert found["saved"] == pytest.approx(1 - 16 / 24, abs=1e-4)
     plain = evaluate(memory, [Collection("alice", [], questions)], count_tokens=words)
     assert plain.summary((1,))["context"] is None
+
+
+def test_tokens_are_those_of_the_scope_that_is_asked(memory: Memory) -> None:
+    """What others say is nothing that a prompt for this user would hold."""
+    mine = facts("m1 She plays the cello with her friends", "m2 The boat needs a coat of paint")
+    others = facts(*(f"o{i} He sold his old cello last year" for i in range(9)), user="bob")
+    question = Question("cello", frozenset({"m1"}), ALICE)
+    for memories in (mine, mine + others):
+        found = evaluate(
+            memory,
+            [Collection("all", memories, [question])],
+            count_tokens=words,
+            context=0.5,
+            template={"head": ""},
+        ).summary((1,))
+        assert found["tokens"]["collection"] == 16
+        assert found["tokens"]["saved@1"] == 0.5
+        assert found["context"]["tokens"] == 8
+        memory.delete_all(user_id="alice")

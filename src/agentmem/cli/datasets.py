@@ -35,17 +35,28 @@ _LOCOMO_CATEGORIES = {
 }
 _NEVER_SAID = 5  # the category that asks for what the conversation does not hold
 _DEFAULT_USER = "eval"
+_IDS = (*SCOPE_FIELDS, *(name.removesuffix("_id") for name in SCOPE_FIELDS))
+_QUERY_KEYS = ("query", "relevant", "category", "asked_at", *_IDS)
+_GROUP_KEYS = ("name", "memories", "queries", *_IDS)
 
 
 def read(source: Source, dataset: str, limit: int | None = None) -> Iterator[Collection]:
     """The collections of a file; ``limit`` is the most conversations (LoCoMo) or questions.
 
     Raises:
-        FormatError: the file is not in this layout.
+        FormatError: the file is not in this layout, or asks nothing.
     """
-    if dataset == "jsonl":
-        yield from _limited(_jsonl(source), limit)
-        return
+    asks = False
+    found = _limited(_jsonl(source), limit) if dataset == "jsonl" else _set(source, dataset, limit)
+    for collection in found:
+        asks = asks or bool(collection.questions or collection.left_out)
+        yield collection
+    if not asks:
+        raise FormatError(f"{source.name} holds no questions; there is nothing to measure")
+
+
+def _set(source: Source, dataset: str, limit: int | None) -> Iterator[Collection]:
+    """The collections of a published set."""
     make = _locomo if dataset == "locomo" else _longmemeval
     for line, value in islice(source.json_values(), limit):
         try:
@@ -173,6 +184,7 @@ class _Group:
                 raise source.error(line, str(error)) from None
 
     def _question(self, query: dict[str, Any]) -> Question:
+        _check_keys(query, "query", _QUERY_KEYS)
         relevant = query.get("relevant", [])
         if not isinstance(relevant, list):
             raise InvalidInputError(f"'relevant' must be a list of ids, not {relevant!r:.60}")
@@ -218,6 +230,7 @@ def _jsonl(source: Source) -> Iterator[Collection]:
 
 
 def _group(line: int, value: dict[str, Any]) -> _Group:
+    _check_keys(value, "group", _GROUP_KEYS)
     name = str(value.get("name") or f"group-{line}")
     group = _Group(name, _owned(_scope_ids(value), {"user_id": name}))
     memories = value["memories"]
@@ -231,6 +244,13 @@ def _group(line: int, value: dict[str, Any]) -> _Group:
 
 def _collection(group: _Group, source: Source) -> Collection:
     return Collection(group.name, group.memories, list(group.questions(source)))
+
+
+def _check_keys(value: dict[str, Any], what: str, known: tuple[str, ...]) -> None:
+    """A misspelt key would change what is measured, and nobody would know."""
+    for name in value:
+        if name not in known:
+            raise InvalidInputError(f"a {what} has no {name!r:.60}; known are {', '.join(known)}")
 
 
 def _scope_ids(value: dict[str, Any]) -> dict[str, str]:

@@ -43,7 +43,7 @@ class Outcome:
     support: float  # see ``Memory.search``
     seconds: float
     tokens: list[int]  # of each memory found, best first
-    all_tokens: int  # of the whole collection
+    all_tokens: int  # of all memories of the collection in the question's scope
     packed: Packed | None = None  # where a context was asked for
 
 
@@ -129,8 +129,8 @@ class Evaluation:
         return {"top_k": self.depth, **found}
 
     def _context(self) -> dict[str, Any] | None:
-        """Of contexts as large as a share of the collection: the part of the answers that is in
-        them, by category too, and the part of the collection's tokens that they spare."""
+        """Of contexts as large as a share of the question's scope: the part of the answers that is
+        in them, by category too, and the part of the scope's tokens that they spare."""
         judged = [(o, o.packed) for o in self.answerable if o.packed is not None and o.all_tokens]
         if not judged:
             return None
@@ -148,7 +148,7 @@ class Evaluation:
         }
 
     def _tokens(self, ks: Sequence[int]) -> dict[str, Any] | None:
-        """Mean tokens of a question's whole collection and of its first k memories."""
+        """Mean tokens of a question's whole scope and of its first k memories."""
         judged = self.answerable
         whole = fmean(o.all_tokens for o in judged) if judged else 0.0
         if not whole:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentmem.config import Limits
 from agentmem.evaluation.report import Evaluation, Outcome, Packed
+from agentmem.types import SCOPE_FIELDS
 
 if TYPE_CHECKING:
     from agentmem.evaluation.cases import Collection, Question
@@ -20,6 +22,7 @@ _BATCH = 1000  # memories of one transaction
 _DEEPER = 4  # how much further to look when too few labels were found
 
 CountTokens = Callable[[Sequence[str]], list[int]]
+_Ids = tuple[Any, ...]  # values of SCOPE_FIELDS
 
 
 def evaluate(
@@ -45,7 +48,7 @@ def evaluate(
             takes to have ``depth`` labels.
         count_tokens: how many tokens each of some texts has.
         context: also pack each question's ``Memory.context``, with a budget of this share of the
-            collection's tokens; needs ``count_tokens``.
+            tokens in the question's scope; needs ``count_tokens``.
         template: how such a context looks, as ``Memory.context`` takes it.
         done: called after each collection.
 
@@ -82,6 +85,7 @@ class _Asker:
         self._template = template
         self._labels: dict[str, str] = {}  # memory id to label
         self._tokens: dict[str, int] = {}  # memory id to tokens
+        self._owned: Counter[_Ids] = Counter()  # the same added up, by the ids of their owners
 
     def store(self, collection: Collection) -> None:
         for start in range(0, len(collection.memories), _BATCH):
@@ -94,8 +98,11 @@ class _Asker:
                 self._labels[result["id"]] = memory.label
             if self._count is not None:
                 counts = self._count([memory.item["content"] for memory in batch])
-                ids = (result["id"] for result in results)
-                self._tokens.update(zip(ids, counts, strict=True))
+                for memory, result, tokens in zip(batch, results, counts, strict=True):
+                    if result["id"] not in self._tokens:
+                        self._tokens[result["id"]] = tokens
+                        ids = tuple(memory.item.get(name) for name in SCOPE_FIELDS)
+                        self._owned[ids] += tokens
         self._evaluation.memories += len(collection.memories)
 
     def ask(self, collection: Collection) -> None:
@@ -117,15 +124,24 @@ class _Asker:
                     support=self._support(question),
                     seconds=seconds,
                     tokens=[self._tokens.get(hit["id"], 0) for hit in found],
-                    all_tokens=sum(self._tokens.values()),
+                    all_tokens=self._tokens_within(question.scope),
                     packed=self._pack(question),
                 )
             )
 
+    def _tokens_within(self, scope: Mapping[str, str]) -> int:
+        """Of the memories that a question in this scope can be answered from."""
+        wanted = [(SCOPE_FIELDS.index(name), value) for name, value in scope.items()]
+        return sum(
+            tokens
+            for ids, tokens in self._owned.items()
+            if all(ids[place] == value for place, value in wanted)
+        )
+
     def _pack(self, question: Question) -> Packed | None:
         if self._context is None or self._count is None:
             return None
-        budget = int(self._context * sum(self._tokens.values()))
+        budget = int(self._context * self._tokens_within(question.scope))
         if budget < 1:
             return Packed(frozenset(), 0)
         scope: dict[str, Any] = dict(question.scope)
