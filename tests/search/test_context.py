@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import count as counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -224,3 +225,40 @@ def test_a_context_of_a_real_search(memory) -> None:
     assert set(shown.ids) == {hit["id"] for hit in hits}
     assert "Bo: How is the weather there?" in shown.text
     assert re.fullmatch(r"\[2025-03-01\]", shown.text.splitlines()[0])
+
+
+@pytest.mark.parametrize("form", ["{date:%Y}", "{run!r}", "{time:>9}", "{date:{run}}"])
+def test_a_template_takes_no_formats(memory, form) -> None:
+    memory.add("Plays the cello", user_id="ann")
+    for part in ("head", "line"):
+        with pytest.raises(InvalidInputError, match=rf"template {part} .* a format"):
+            memory.context("cello", max_tokens=50, user_id="ann", template={part: form})
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        "gpt",
+        7,
+        lambda texts: [1] * (len(texts) + 1),
+        lambda texts: [],
+        lambda texts: [-1] * len(texts),
+        lambda texts: [1.5] * len(texts),
+        lambda texts: ["3"] * len(texts),
+        lambda texts: 3,
+        lambda texts: None,
+    ],
+)
+def test_a_tokenizer_that_does_not_count_is_refused(memory, tokenizer) -> None:
+    memory.add("Plays the cello", user_id="ann")
+    with pytest.raises(InvalidInputError, match="tokenizer must"):
+        memory.context("cello", max_tokens=50, user_id="ann", tokenizer=tokenizer)
+
+
+def test_an_array_of_counts_will_do(memory) -> None:
+    memory.add("Plays the cello", user_id="ann")
+    packed = memory.context(
+        "cello", max_tokens=50, user_id="ann", tokenizer=lambda texts: np.array(words(texts))
+    )
+    assert packed["tokens"] == 4
+    assert type(packed["tokens"]) is int

@@ -116,7 +116,7 @@ def test_a_cursor_that_is_no_longer_good_says_so(tea: Memory) -> None:
     for vector, cursor in ((down, other_page), (None, other_page), (up, good)):
         with pytest.raises(errors.InvalidInputError, match="another query"):
             tea.search(QUERY, cursor=cursor, vector=vector, **asked)
-    for cursors in (good, [good], [good, good, good]):
+    for cursors in (good, 5, [good], [good, good, good]):
         with pytest.raises(errors.InvalidInputError, match="one cursor per query"):
             tea.search_batch([QUERY, "boat"], cursors=cursors, **asked)
     tea.add("tea", user_id="ann")
@@ -134,3 +134,9 @@ def test_a_cursor_that_is_no_longer_good_says_so(tea: Memory) -> None:
     tea.reset()
     with pytest.raises(errors.InvalidInputError, match=r"reset.*begin again"):
         tea.search(QUERY, cursor=good, **asked)
+
+
+@pytest.mark.parametrize("queries", [None, 5, b"tea", {"tea": 1}, "tea"])
+def test_queries_that_are_no_list_are_refused(tea: Memory, queries: Any) -> None:
+    with pytest.raises(errors.InvalidInputError, match="queries must be a list of strings"):
+        tea.search_batch(queries, user_id="ann")

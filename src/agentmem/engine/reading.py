@@ -63,7 +63,7 @@ class Reading(Parts):
         """``asked`` are the other fields of ``search.answers.Request``."""
         searcher = self.searcher
         from agentmem.search.answers import Request, context
-        from agentmem.search.context import read_template
+        from agentmem.search.context import checked_tokenizer, read_template
 
         limits = self.config.limits
         request = Request(
@@ -77,7 +77,7 @@ class Reading(Parts):
             query,
             request,
             vector=vector,
-            count=self.count_tokens if tokenizer is None else tokenizer,
+            count=self.count_tokens if tokenizer is None else checked_tokenizer(tokenizer),
             max_tokens=max_tokens,
             order=order,
             template=read_template(template),

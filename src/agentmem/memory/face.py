@@ -37,6 +37,11 @@ class Face:
             raise LimitError(f"there are more ids than limits.max_batch = {most:,}; split them")
         return found
 
+    def _query_list(self, queries: Iterable[str | None]) -> list[str | None]:
+        if isinstance(queries, str | bytes | Mapping) or not isinstance(queries, Iterable):
+            raise InvalidInputError(f"queries must be a list of strings, not {shorten(queries)}")
+        return list(queries)
+
     def _resolve(self, user_id: object, agent_id: object, run_id: object, org_id: object) -> Scope:
         given = {"user_id": user_id, "agent_id": agent_id, "run_id": run_id, "org_id": org_id}
         return resolve_scope(given, self._scope, self._limits)

@@ -128,7 +128,7 @@ class Reading(Face):
         scope = self._reading_scope(user_id, agent_id, run_id, org_id, unscoped)
         check_count(top_k, self._limits.max_top_k, "top_k", "max_top_k")
         return self._engine.search(
-            queries if isinstance(queries, str) else list(queries),
+            self._query_list(queries),
             scope=scope,
             given=filters,
             top_k=top_k,

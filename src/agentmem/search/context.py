@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import index
 from string import Formatter
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
     from agentmem.ports import Snapshot
     from agentmem.types import Hit, Record
 
-__all__ = ["Context", "CountTokens", "Order", "Template", "around", "pack", "read_template"]
+__all__ = [
+    "Context",
+    "CountTokens",
+    "Order",
+    "Template",
+    "around",
+    "checked_tokenizer",
+    "pack",
+    "read_template",
+]
 
 Order = Literal["time", "relevance"]
 
@@ -43,7 +53,7 @@ class Template:
     ``{text}`` and ``{id}``.  An empty head is left out with its line.
 
     Raises:
-        InvalidInputError: another field, or braces that do not match.
+        InvalidInputError: another field, a field with a format, or braces that do not match.
     """
 
     head: str = "[{date}]"
@@ -56,14 +66,21 @@ class Template:
             ("line", self.line, _FIELDS),
         ):
             try:
-                used = {field for _, field, _, _ in Formatter().parse(text) if field is not None}
+                parts = [part for part in Formatter().parse(text) if part[1] is not None]
             except ValueError as error:
                 raise InvalidInputError(f"template {name} {text!r}: {error}") from None
+            used = {str(field) for _, field, _, _ in parts}
             if used - known:
                 raise InvalidInputError(
                     f"template {name} {text!r} names {sorted(used - known)};"
                     f" known are {', '.join(sorted(known))}"
                 )
+            for _, field, form, conversion in parts:
+                if form or conversion:
+                    raise InvalidInputError(
+                        f"template {name} {text!r} gives {field!r} a format, and takes none;"
+                        f" write {{{field}}}"
+                    )
 
 
 def read_template(given: Mapping[str, str] | None) -> Template:
@@ -83,6 +100,35 @@ def read_template(given: Mapping[str, str] | None) -> Template:
         if not isinstance(text, str):
             raise InvalidInputError(f"template {name} must be a string, not {shorten(text)}")
     return Template(**given)
+
+
+def checked_tokenizer(given: object) -> CountTokens:
+    """A caller's tokenizer, whose counts are looked at.
+
+    Raises:
+        InvalidInputError: it cannot be called; later, when it counts: not one whole number of at
+            least 0 for each text.
+    """
+    if not callable(given):
+        raise InvalidInputError(
+            "tokenizer must be a function from a list of texts to the number of tokens of each,"
+            f" not {shorten(given)}"
+        )
+
+    def count(texts: Sequence[str]) -> list[int]:
+        counts = given(texts)
+        try:
+            numbers = [index(number) for number in counts]
+        except TypeError:
+            numbers = []
+        if len(numbers) != len(texts) or min(numbers, default=0) < 0:
+            raise InvalidInputError(
+                f"the tokenizer must give one whole number, 0 or more, for each of {len(texts)}"
+                f" texts, not {shorten(counts)}"
+            )
+        return numbers
+
+    return count
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class Cursor:
 
 
 def read_cursors(cursors: Sequence[str | None], queries: int) -> list[Cursor | None]:
-    if isinstance(cursors, str) or len(cursors) != queries:
+    if not isinstance(cursors, list | tuple) or len(cursors) != queries:
         raise InvalidInputError(
             f"cursors must be a list with one cursor per query, not {shorten(cursors)}"
         )

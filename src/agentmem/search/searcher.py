@@ -73,12 +73,7 @@ class _Search:
     at: int | None
     state_of: StateOf | None = None
     wanted: Wanted | None = None
-    exact: bool = False
-
-    @property
-    def by_candidates(self) -> bool:
-        """Whether the best of some candidates will do."""
-        return not self.exact and self.top_k <= _DEEPEST
+    exact: bool = False  # the best of some candidates will not do
 
 
 class Searcher:
@@ -141,7 +136,7 @@ class Searcher:
             depth: rank so many; ``top_k`` if absent.
             wanted: which of them are answered; all if absent.
             exact: rank every memory, also of a partition that is served from candidates: pages
-                must be parts of one ranking.
+                must be parts of one ranking.  So are more than 1,000.
 
         Raises:
             ScopeError: neither a scope nor ``unscoped``, or both.
@@ -152,12 +147,13 @@ class Searcher:
         asked = self._prepare(queries, vectors, mode, top_k, threshold, at)
         if not asked.n:
             return Found([], "", 0)
+        deep = top_k if depth is None else depth
         search = _Search(
             asked,
             partition,
             scope,
             where,
-            top_k if depth is None else depth,
+            deep,
             threshold,
             mode,
             explain,
@@ -165,7 +161,7 @@ class Searcher:
             at,
             state_of,
             wanted,
-            exact,
+            exact or deep > _DEEPEST,
         )
         ranked, found, state = self._in_snapshot(search, self._items.answer)
         self._note(ranked)
@@ -186,7 +182,8 @@ class Searcher:
         unscoped: bool = False,
         state_of: StateOf | None = None,
     ) -> list[tuple[Record, Hit]]:
-        """The same for one query, with the rows as they are stored."""
+        """The same for one query, with the rows as they are stored; however many, they may be
+        the best of candidates."""
         partition = _partition(scope, unscoped)
         asked = self._prepare([query], vector, mode, top_k, threshold, at)
         search = _Search(
@@ -255,7 +252,7 @@ class Searcher:
         }
         alone = private or state is not snapshot
         ranked = None
-        if not alone and search.by_candidates and self._large.serves(snapshot, partition):
+        if not alone and not search.exact and self._large.serves(snapshot, partition):
             ranked = self._large.search(snapshot, partition, where=where, **options)
         if ranked is None:
             allowed = None if where is None else self._allowed_by(where, snapshot, state, partition)
