@@ -37,6 +37,7 @@ __all__ = [
     "require_scope",
     "resolve_scope",
     "shorten",
+    "without_secrets",
 ]
 
 _MAX_JSON_DEPTH = 64
@@ -52,6 +53,15 @@ def shorten(value: object, width: int = 60) -> str:
     except ValueError:  # an int with more digits than Python writes
         text = f"a {type(value).__name__} of thousands of digits"
     return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def without_secrets(uri: str) -> str:
+    """A URI for a message: without the user, the password and the query."""
+    head, mark, rest = uri.partition("://")
+    if not mark:
+        return uri
+    host, slash, path = rest.partition("?")[0].partition("/")
+    return f"{head}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def check_path(path: object) -> Path:

@@ -570,6 +570,11 @@ class Projection(Protocol):
         """Whether there is anything of it on disk, sound or not."""
         ...
 
+    def elsewhere(self, seq: int) -> list[str]:
+        """Other places, outside the store, that may hold what was purged until ``seq``, and that
+        this process is not configured for."""
+        ...
+
     def drain(self, *, progress: Progress | None = None) -> int:
         """Apply the log's tail; returns the seq reached.  One drainer at a time across
         processes; the others wait for it."""
@@ -598,6 +603,10 @@ class Projection(Protocol):
 
     def purge(self) -> None:
         """Drain, then rewrite the data files so that deleted rows are on no disk block."""
+        ...
+
+    def clear_unused(self) -> None:
+        """Remove the table inside the store where one outside is configured."""
         ...
 
     def close(self) -> None: ...

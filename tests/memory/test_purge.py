@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentmem import Memory, StoreTimeoutError
+from agentmem import Memory, StoreError, StoreTimeoutError
 from agentmem.store import Store
 
 SECRET = "the quokka-7731 of the xylophone"
@@ -151,3 +151,41 @@ def test_one_that_a_reader_held_up_is_finished_later(path: Path) -> None:
         assert not mem.check()["ok"]
         assert mem.check(repair=True)["ok"]
         assert files_with(path, traces) == []
+
+
+def test_a_table_elsewhere_is_not_forgotten_by_a_process_without_its_uri(tmp_path: Path) -> None:
+    """What is left there is told of, until a process that is configured for it has erased it."""
+
+    def opened(uri: str = "") -> Memory:
+        config = {"projection": {"uri": uri}}
+        return Memory(tmp_path / "mem", embedder="static", user_id="u", config=config)
+
+    one, two = str(tmp_path / "one"), f"file://{tmp_path / 'two'}"
+    with opened() as mem:
+        mem.add("harmless", user_id="other")
+    for uri in ("", one, two):  # moved twice; the last is the one in use
+        with opened(uri) as mem:
+            mem.add(f"{SECRET} {len(uri)}")
+            mem.flush()
+    where = [tmp_path / name for name in ("mem", "one", "two")]
+    assert all(files_with(folder, [b"quokka"]) for folder in where)
+    with opened() as mem:
+        with pytest.raises(StoreError, match=r"one' and '.*/two' may still hold .*projection\.uri"):
+            mem.purge(user_id="u")
+        assert mem.count(unscoped=True) == 1
+        for repair in (False, True):
+            found = mem.check(repair=repair)
+            assert (found["ok"], found["repaired"]) == (False, [])
+            assert "projection.uri" in found["problems"][0]
+    assert not files_with(where[0], [b"quokka"])
+    assert all(files_with(folder, [b"quokka"]) for folder in where[1:])
+    with opened(two) as mem:
+        assert "one' may still hold" in mem.check(repair=True)["problems"][0]
+    assert not files_with(where[2], [b"quokka"])
+    with opened(one) as mem:
+        assert mem.check(repair=True)["ok"]
+        assert mem.count(unscoped=True) == 1
+    assert not files_with(where[1], [b"quokka"])
+    for uri in ("", two):
+        with opened(uri) as mem:
+            assert mem.check()["ok"]

@@ -88,9 +88,9 @@ assert mem.check()["ok"]
 OTHERS = """
 mem = opened()
 mem.add_batch([f"note {n} " + "x" * 1500 for n in range(2000)], user_id="u")
-assert not (folder / "mem" / "reserve").exists()
-mem.close()
-mem = opened()  # it is worth a reserve now
+database, log = (folder / "mem" / f"agentmem.db{end}" for end in ("", "-wal"))
+assert database.stat().st_size < 1 << 20 < 4 << 20 < log.stat().st_size < 16 << 20  # all in it
+assert (folder / "mem" / "reserve").stat().st_size >= 4 << 20
 with open(folder / "somebody's log", "wb") as log:  # takes whatever is left
     try:
         while True:
@@ -103,6 +103,34 @@ ids = [item["id"] for item in mem.get_all(user_id="u", limit=40)["results"]]
 mem.delete_batch(ids)
 assert mem.reset()["deleted"] >= 1960
 assert mem.check()["ok"]
+"""
+
+
+VOLUMES = """
+from agentmem.index.volume_file import Volumes
+os.chdir(folder)
+volumes = Volumes(Path("volumes"))
+Path("volumes").mkdir()
+left = Path("volumes", "left.volume")
+left.write_bytes(bytes(1 << 16))
+before = volumes.erasures()
+with open("somebody's log", "wb") as log:
+    try:
+        while True:
+            os.write(log.fileno(), bytes(1 << 12))
+    except OSError:
+        pass
+for _ in range(2):
+    volumes.clear()
+    assert volumes.erasures() != before
+    before = volumes.erasures()
+    with open("somebody's log", "ab") as log:  # what was removed
+        try:
+            while True:
+                os.write(log.fileno(), bytes(1 << 12))
+        except OSError:
+            pass
+assert not left.exists() and not Path("volumes.new").exists()
 """
 
 
@@ -133,3 +161,7 @@ def test_a_reset_gives_everything_back(tmp_path: Path) -> None:
 
 def test_a_disk_that_others_have_filled_is_freed_too(tmp_path: Path) -> None:
     on_a_small_disk(tmp_path, 24, OTHERS)
+
+
+def test_files_of_the_index_are_forgotten_on_a_disk_without_a_free_byte(tmp_path: Path) -> None:
+    on_a_small_disk(tmp_path, 4, VOLUMES)

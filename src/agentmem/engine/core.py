@@ -42,13 +42,14 @@ class Engine(Writing, Reading):
         self.check_usable()
         problems = self.store.check()
         repaired: list[str] = []
-        if self.store.is_erasing() and not problems:
-            found = ["what was purged may still be in files: the purge was broken off"]
-            if repair:
-                self._finish_erasing()
-                repaired = found
+        erasing = self.store.erasing()
+        if erasing is not None and not problems:
+            left = self._finish_erasing() if repair else self._left_elsewhere(erasing)
+            broken_off = "what was purged may still be in files: the purge was broken off"
+            if left or not repair:
+                problems = [left or broken_off]
             else:
-                problems = found
+                repaired = [broken_off]
         # A damaged truth is nothing to compare with, and must not be copied over a good table.
         if self.projection.exists and not problems:
             damage = self.projection.verify()

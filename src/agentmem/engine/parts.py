@@ -165,7 +165,7 @@ class Parts:
         return LargeIndex(
             self.config.ranking,
             self.config.index,
-            self.path / "volumes",
+            self.store.path / "volumes",
             self.store.read,
             self.store.settle,
             lambda work: Background("agentmem-volumes", work),
@@ -176,7 +176,7 @@ class Parts:
     def projection(self) -> LanceProjection:
         from agentmem.vector.projection import LanceProjection
 
-        return LanceProjection(self.path, self.store, self.config.projection)
+        return LanceProjection(self.store.path, self.store, self.config.projection)
 
     @_Part
     def writer(self) -> Writer:

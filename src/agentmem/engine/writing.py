@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from agentmem.engine.parts import Parts
+from agentmem.errors import StoreError
+from agentmem.inputs import without_secrets
 from agentmem.types import PartitionKey, Scope
 
 if TYPE_CHECKING:
@@ -120,18 +122,35 @@ class Writing(Parts):
 
     def _erase(self, erase: Callable[[], int]) -> int:
         count = erase()
-        self._finish_erasing()
+        _require_all_erased(self._finish_erasing())
         return count
 
-    def _finish_erasing(self) -> None:
-        """Leave no byte of what was purged in any cache or file."""
+    def _finish_erasing(self) -> str:
+        """Leave no byte of what was purged in any cache or file; returns what may have some all
+        the same, as ``_left_elsewhere`` does."""
         self._forget()
-        self._erase_projection(self.store.scrub())
+        return self._erase_projection(self.store.scrub())
 
-    def _erase_projection(self, covered: int) -> None:
+    def _erase_projection(self, covered: int) -> str:
         if self.projection.exists:
             self.projection.purge()
-        self.store.finish_erasing(covered)
+        self.projection.clear_unused()
+        left = self._left_elsewhere(covered)
+        if not left:
+            self.store.finish_erasing(covered)
+        return left
+
+    def _left_elsewhere(self, seq: int) -> str:
+        """What to do about tables outside the store that may hold what was erased until ``seq``;
+        empty where there are none."""
+        places = " and ".join(repr(without_secrets(uri)) for uri in self.projection.elsewhere(seq))
+        if not places:
+            return ""
+        return (
+            f"the LanceDB table at {places} may still hold what was purged, and this process does"
+            " not have that projection.uri: call check(repair=True) where it is configured, or,"
+            f" if the table is gone, remove projection*.json from {str(self.store.path)!r} first"
+        )
 
     def _forget(self) -> None:
         """Empty every cache of this process."""
@@ -146,7 +165,20 @@ class Writing(Parts):
             self.projection.discard()
         try:
             covered = self.store.reset()
-        finally:
-            self._forget()
-        self._erase_projection(covered)
+        except BaseException:  # an interrupt, too; raised again, whatever else fails
+            with suppress(StoreError):
+                self._forget()
+            raise
+        self._forget()
+        _require_all_erased(self._erase_projection(covered))
         return count
+
+
+def _require_all_erased(left: str) -> None:
+    """
+    Raises:
+        StoreError: a table outside the store, which this process is not configured for, may still
+            hold what was erased.
+    """
+    if left:
+        raise StoreError(f"the store has erased it, but {left}")

@@ -39,6 +39,7 @@ _HEADER = 8192  # bytes before the vectors
 _ALIGNED = 64
 _SMALL = ("window", "seq", "actor_numbers", "actor_names")
 _OTHER = ("vectors", "clusters", *_SMALL)  # not written as the other columns are
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _ABANDONED = 3600.0  # seconds without a write
 _COPIED = 1 << 22  # numbers widened at a time
 
@@ -61,6 +62,7 @@ class Volumes:
     one at any time; a mapped one stays readable."""
 
     def __init__(self, folder: Path) -> None:
+        folder = folder.absolute()  # a later chdir does not move it
         self._folder = folder
         self._erased = folder.with_name(folder.name + ".erased")
 
@@ -68,7 +70,8 @@ class Volumes:
         """Changes whenever something was erased.  To be asked before the snapshot is opened from
         which a file is written."""
         try:
-            return self._erased.read_bytes()
+            changed = self._erased.stat().st_mtime_ns
+            return self._erased.read_bytes() + changed.to_bytes(16, "little", signed=True)
         except OSError:
             return b""
 
@@ -132,7 +135,7 @@ class Volumes:
                 fresh.unlink(missing_ok=True)
             if not isinstance(error, OSError):
                 raise
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in _NO_ROOM:
                 raise StoreFullError(f"the disk is full: cannot write {path}") from error
             raise StorePathError(f"cannot write {path}: {error.strerror}") from error
         if self.erasures() != erasures:
@@ -147,20 +150,39 @@ class Volumes:
         self._remove([path.name])
 
     def clear(self) -> None:
-        """Remove every file, and those that are being written once they are done.
+        """Remove every file, and those that are being written once they are done.  A full disk
+        does not hinder it.
 
         Raises:
             StorePathError
+            StoreFullError: there is not even room for an empty file.
         """
         try:
-            fresh = self._erased.with_suffix(".new")
-            fresh.write_bytes(secrets.token_bytes(8))
-            os.replace(fresh, self._erased)
+            self._mark_erasure()
         except OSError as error:
-            raise StorePathError(f"cannot write {self._erased}: {error.strerror}") from error
+            self._remove(self._names())
+            if error.errno not in _NO_ROOM:
+                raise StorePathError(f"cannot write {self._erased}: {error.strerror}") from error
+            raise StoreFullError(
+                f"the disk is full: cannot write {self._erased}, so another process may still"
+                " make a file of what was erased; free some space and try again"
+            ) from error
         self._remove(self._names())
         with contextlib.suppress(OSError):
             self._folder.rmdir()
+
+    def _mark_erasure(self) -> None:
+        """Change what ``erasures`` returns.  Where no byte is left, by the time of the file."""
+        fresh = self._erased.with_suffix(".new")
+        try:
+            fresh.write_bytes(secrets.token_bytes(8))
+            os.replace(fresh, self._erased)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            if error.errno not in _NO_ROOM:
+                raise
+            self._erased.touch()
 
     def bytes(self) -> int:
         """Size on disk."""

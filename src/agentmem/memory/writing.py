@@ -337,6 +337,10 @@ class Writing(Face):
         Raises:
             NotFoundError: the id was never stored.
             ScopeError: neither an id nor a scope, or both.
+            StoreError: erased, but for a table outside the store that ``projection.uri`` does not
+                name in this process; ``check(repair=True)`` where it does finishes the purge.
+            StoreTimeoutError, StoreFullError: erased, but its bytes may still be in files;
+                ``check(repair=True)`` finishes the purge.
         """
         given = {"user_id": user_id, "agent_id": agent_id, "run_id": run_id, "org_id": org_id}
         if id is not _ABSENT:

@@ -77,6 +77,11 @@ class Checkpointer:
         finally:
             self._copying.release()
 
+    @property
+    def pages(self) -> int:
+        """Length of the WAL at the last commit."""
+        return self._pages
+
     def rest(self, deadline: float) -> bool:
         """Wait until nothing is copied, and keep it so before ``wake``; False if that is not so by
         ``deadline`` (``time.monotonic``)."""

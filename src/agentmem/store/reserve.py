@@ -15,13 +15,14 @@ from pathlib import Path
 import apsw
 
 from agentmem.errors import StoreFullError
-from agentmem.store.connection import Connection
+from agentmem.store.connection import PAGE_SIZE, Connection
 
 __all__ = ["NAME", "Reserve"]
 
 NAME = "reserve"
 _LAST = 1 << 20
 _SMALL = 4 << 20  # of a store: clearing it would free next to nothing
+_STEP = _SMALL // PAGE_SIZE  # pages of the WAL between two looks
 
 
 class Reserve:
@@ -33,6 +34,7 @@ class Reserve:
         self._database = database
         self._file = database.parent / NAME
         self._most = most if hasattr(os, "statvfs") else 0
+        self._steps = 0  # of the WAL when this was last looked at
 
     def keep(self) -> None:
         """Put space aside, or more of it, if it is not needed for anything better."""
@@ -49,6 +51,15 @@ class Reserve:
             more = min(wanted - held, self._free() // 2)
             if more > 0:
                 _allocate(self._file, held, held + more)
+
+    def after_commit(self, pages: int) -> None:
+        """``keep`` whenever the WAL, now of so many pages, has grown by as much as makes a store
+        worth it: until the WAL is copied, all of the store may be there."""
+        steps = pages // _STEP
+        if steps != self._steps:
+            self._steps = steps
+            if steps:
+                self.keep()
 
     def make_room(self, *, last: bool = False) -> None:
         """Give the space back if the disk is nearly full; before anything that frees more.

@@ -222,6 +222,7 @@ class Store:
                 self._access.give_back(counts)
             raise
         self._checkpoints.after_commit(writer)
+        self._reserve.after_commit(self._checkpoints.pages)
 
     def _replace_writer(self) -> None:
         old, self._writer = self._writer, None
@@ -322,10 +323,11 @@ class Store:
         self._reserve.keep()
         return covered
 
-    def is_erasing(self) -> bool:
-        """Whether bytes of what was purged may still be in files."""
+    def erasing(self) -> int | None:
+        """The seq of the last purge, while bytes of what was purged may still be in files."""
         with self.read() as snapshot:
-            return snapshot.meta(erase.UNFINISHED) is not None
+            found: int | None = snapshot.meta(erase.UNFINISHED)
+            return found
 
     def finish_erasing(self, covered: int) -> None:
         """Note that of what was purged until ``covered`` nothing is in any file."""

@@ -141,7 +141,7 @@ class Follower:
             mark = mark.at(version=table.version)
             self._place.save(mark)
             table.compact(_AT_ONCE, abandoned=True)
-            self._place.save(mark.at(version=table.version, commits=0))
+            self._place.save(mark.at(version=table.version, commits=0, erased=mark.seq))
         self.index()
 
     def _pass(self, progress: Progress | None, stopped: Callable[[], bool]) -> int:

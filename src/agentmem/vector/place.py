@@ -11,6 +11,10 @@ from agentmem.vector.watermark import Watermark, load, remove, save
 
 __all__ = ["Place"]
 
+_OWNED = "vectors.lance"
+_EXTERNAL = "projection.json"
+_ASIDE = "projection-{}.json"  # of a database that was configured before
+
 
 class Place:
     """``uri`` is any LanceDB database, or empty for ``vectors.lance`` in the store's folder
@@ -21,18 +25,19 @@ class Place:
     """
 
     def __init__(self, home: Path, uri: str) -> None:
-        self._owned = None if uri else home / "vectors.lance"
+        self._owned = None if uri else home / _OWNED
         self.uri = uri or str(self._owned)
         self.folder = self._owned or local_folder(uri)
         self._configured = uri
+        self._home = home
         self._files = LocalFiles(self.folder) if self.folder else None
-        self._watermark = (
-            self._owned / "watermark.json" if self._owned else home / "projection.json"
-        )
+        self._watermark = self._owned / "watermark.json" if self._owned else home / _EXTERNAL
 
     def load(self) -> Watermark | None:
         """The watermark, if there is one for this database."""
         mark = load(self._watermark)
+        if self._owned is None and (mark is None or mark.uri != self._configured):
+            mark = load(self._aside(self._configured))
         return mark if mark is not None and mark.uri == self._configured else None
 
     def start(self, epoch: str, model_id: str) -> Watermark:
@@ -56,7 +61,10 @@ class Place:
         """
         if self._files is not None and mark.table:
             self._files.sync(mark.table)
+        self._set_aside()
         save(self._watermark, mark)
+        if self._owned is None:
+            remove(self._aside(self._configured))
 
     def present(self, mark: Watermark) -> bool:
         """Whether the table that ``mark`` speaks of is there, as far as a look at the disk can
@@ -77,15 +85,45 @@ class Place:
             StorePathError: a file cannot be removed.
             StoreError: the database cannot be reached.
         """
-        mark = load(self._watermark)
-        remove(self._watermark)
         if self._owned is not None:
+            remove(self._watermark)
             clear(self._owned)
             return
         from agentmem.vector.table import drop_tables
 
-        names = {mark.table} if mark is not None and mark.uri == self._configured else set()
-        drop_tables(self.uri, names - {""}, _prefix(epoch))
+        mark = self.load()
+        self._set_aside()
+        remove(self._watermark)
+        remove(self._aside(self._configured))
+        names = set() if mark is None else {mark.table} - {""}
+        drop_tables(self.uri, names, _prefix(epoch))
+
+    def elsewhere(self, epoch: str, seq: int) -> list[str]:
+        """The other databases, outside the store, that may hold what was purged until ``seq``."""
+        paths = (self._home / _EXTERNAL, *self._home.glob(_ASIDE.format("*")))
+        marks = [mark for mark in map(load, paths) if mark is not None and mark.table]
+        held = {m.uri for m in marks if m.epoch != epoch or m.erased < seq}
+        return sorted(held - {self._configured})
+
+    def clear_unused(self) -> None:
+        """Remove ``vectors.lance``, where another database is configured.
+
+        Raises:
+            StorePathError: a file cannot be removed.
+        """
+        if self._owned is None:
+            clear(self._home / _OWNED)
+
+    def _set_aside(self) -> None:
+        """Keep the watermark of another database, whose table nobody would know of otherwise."""
+        if self._owned is not None:
+            return
+        mark = load(self._watermark)
+        if mark is not None and mark.uri != self._configured and mark.table:
+            save(self._aside(mark.uri), mark)
+
+    def _aside(self, uri: str) -> Path:
+        return self._home / _ASIDE.format(hashlib.blake2b(uri.encode(), digest_size=6).hexdigest())
 
     def stray(self, epoch: str) -> bool:
         """Whether anything of ours is there, watermark or not: in our own folder anything at

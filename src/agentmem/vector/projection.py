@@ -69,6 +69,12 @@ class LanceProjection:
         with self._store.read() as snapshot:
             return self._place.stray(snapshot.epoch)
 
+    def elsewhere(self, seq: int) -> list[str]:
+        """URIs of the other databases, outside the store, that have a table of it in which may be
+        what was purged until ``seq``."""
+        with self._store.read() as snapshot:
+            return self._place.elsewhere(snapshot.epoch, seq)
+
     @property
     def seq(self) -> int:
         """The last event applied, without importing lancedb; 0 when there is no table."""
@@ -141,6 +147,12 @@ class LanceProjection:
                 # A damaged table may hold what must go: nothing of it may stay.
                 self._follower.discard()
                 self._follower.catch_up(None, _never)
+
+    def clear_unused(self) -> None:
+        """Remove the table inside the store where one outside is configured."""
+        self._check_usable()
+        with self._locked():
+            self._place.clear_unused()
 
     def verify(self) -> list[str]:
         """Differences from SQLite at the applied seq; empty when equal.

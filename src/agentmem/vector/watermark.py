@@ -37,6 +37,7 @@ class Watermark:
     version: int  # the table's own version after that event
     rows: int  # how many it then had
     dim: int  # of the vectors; 0 while there is no table
+    erased: int = 0  # the event up to which nothing that was purged is in any file of it
     commits: int = 0  # of the table since it was last compacted
     format: int = FORMAT
 
