@@ -228,8 +228,11 @@ class Snapshot(Protocol):
         idempotency key, or None."""
         ...
 
-    def duplicates(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[int | None]:
-        """Per item the key of the oldest live memory of this exact scope with this text."""
+    def duplicates(
+        self, scopes: Sequence[Scope], hashes: Sequence[bytes], at: int | None = None
+    ) -> list[int | None]:
+        """Per item the key of the oldest live memory of this exact scope with this text; with
+        ``at`` (microseconds) of those alone that have not expired by then."""
         ...
 
     # -- the log

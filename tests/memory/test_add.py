@@ -155,6 +155,30 @@ def test_dedupe_skips_exact_duplicates_of_the_scope(mem: Memory) -> None:
     assert mem.count(user_id="v") == 1
 
 
+def test_what_has_expired_is_no_copy(mem: Memory) -> None:
+    past = {"content": "tea", "user_id": "u", "expiration_date": "2020-01-01"}
+    both = [past, {"content": "tea", "user_id": "u"}, {"content": "tea", "user_id": "u"}]
+
+    def events(count: int = 3) -> list[str]:
+        return [r["event"] for r in mem.add_batch(both[:count], dedupe=True)["results"]]
+
+    assert events(1) == ["ADD"]
+    assert events() == ["ADD", "ADD", "NONE"]
+    assert events() == ["NONE", "NONE", "NONE"]
+    (found,) = mem.get_all(user_id="u")["results"]
+    assert found["memory"] == "tea"
+    mem.delete(found["id"])
+    assert events() == ["ADD", "ADD", "NONE"]
+
+
+def test_a_key_stays_with_what_has_expired_and_goes_with_what_is_deleted(mem: Memory) -> None:
+    keyed = {"user_id": "u", "idempotency_key": "k"}
+    (first,) = mem.add("tea", expiration_date="2020-01-01", **keyed)["results"]
+    assert mem.add("tea", **keyed)["results"][0]["event"] == "NONE"
+    mem.delete(first["id"])
+    assert mem.add("tea", **keyed)["results"][0]["event"] == "ADD"
+
+
 def test_given_vectors_are_used(mem: Memory) -> None:
     rng = np.random.default_rng(1)
     dim = 256

@@ -72,7 +72,11 @@ def test_every_way_finds_the_oldest_of_a_text(
             fill.insert(
                 tx,
                 [
-                    fill.new(f"text {dice.randrange(400)}", dice.choices(scopes, (50, 5, 1))[0])
+                    fill.new(
+                        f"text {dice.randrange(400)}",
+                        dice.choices(scopes, (50, 5, 1))[0],
+                        expires_at=dice.choice((None, 10, 20)),
+                    )
                     for _ in range(200)
                 ],
                 dice.choice([VectorSource.MODEL, VectorSource.CALLER]),
@@ -98,6 +102,18 @@ def test_every_way_finds_the_oldest_of_a_text(
                 min((r.key for r in records if (r.scope, r.content) == one), default=None)
                 for one in asked
             ]
+            # Some have expired by then: each text is found by its first other copy.
+            assert snapshot.duplicates(places, hashes, 10) == [
+                min(
+                    (
+                        r.key
+                        for r in records
+                        if (r.scope, r.content) == one and (r.expires_at or 11) > 10
+                    ),
+                    default=None,
+                )
+                for one in asked
+            ]
             assert snapshot.known_vectors(places, hashes) == [
                 fill.vectors([text]).astype(np.float16).tobytes()
                 if (scope, text) in by_model
@@ -117,9 +133,9 @@ def test_a_lookup_reads_the_index_alone(store: Store, fill: Any) -> None:
     fill.add(store, "a")
     with store.read() as snapshot:
         for sql, values in (
-            (lookups._ONE, (1, 0, b"x")),
-            (lookups._SEEK, (1, None, None)),
-            (lookups._SCAN, (1, None)),
+            (lookups._ONE + lookups._FIRST, (1, 0, b"x")),
+            (lookups._SEEK + lookups._EACH, (1, None, None)),
+            (lookups._SCAN + lookups._EACH, (1, None)),
         ):
             plan = [row[3] for row in snapshot._db.rows(f"EXPLAIN QUERY PLAN {sql}", values)]
             assert any("COVERING INDEX memories_text" in step for step in plan), plan

@@ -13,20 +13,23 @@ from agentmem.store.schema import shelf_of
 from agentmem.types import Scope, VectorSource
 
 #: (scope id, content hash, key) of one shelf; of many hashes on many shelves; of many hashes
-#: wherever they are.  The last two walk the index alone.
+#: wherever they are.  The last two walk the index alone, and with a time read the rows found.
 _ONE = (
-    "SELECT scope, content_hash, key FROM memories INDEXED BY memories_text"
-    " WHERE scope = ? AND shelf = ? AND content_hash = ? ORDER BY key LIMIT 1"
+    "SELECT m.scope, m.content_hash, m.key FROM memories m INDEXED BY memories_text"
+    " WHERE m.scope = ?1 AND m.shelf = ?2 AND m.content_hash = ?3"
 )
 _SEEK = (
     "SELECT m.scope, m.content_hash, min(m.key) FROM carray(?2) h CROSS JOIN carray(?3) b"
     " CROSS JOIN memories m INDEXED BY memories_text ON m.scope = ?1 AND m.shelf = b.value"
-    " AND m.content_hash = h.value GROUP BY m.content_hash"
+    " AND m.content_hash = h.value"
 )
 _SCAN = (
-    "SELECT scope, content_hash, min(key) FROM memories INDEXED BY memories_text"
-    " WHERE scope = ?1 AND +content_hash IN carray(?2) GROUP BY content_hash"
+    "SELECT m.scope, m.content_hash, min(m.key) FROM memories m INDEXED BY memories_text"
+    " WHERE m.scope = ?1 AND +m.content_hash IN carray(?2)"
 )
+_UNEXPIRED = " AND (m.expires_at IS NULL OR m.expires_at > ?{})"  # the time is the last parameter
+_FIRST = " ORDER BY m.key LIMIT 1"
+_EACH = " GROUP BY m.content_hash"
 _FEW = 8  # look-ups of a scope that are made one by one, in one prepared statement
 _SEEK_COST = 6  # index entries walked in the time of one look-up
 
@@ -76,23 +79,32 @@ def _model_vector(connection: Connection, scope: Scope, content_hash: bytes) -> 
 
 
 def duplicates(
-    connection: Connection, scopes: Sequence[Scope], hashes: Sequence[bytes]
+    connection: Connection,
+    scopes: Sequence[Scope],
+    hashes: Sequence[bytes],
+    at: int | None = None,
 ) -> list[int | None]:
+    """Per item the oldest memory of its scope and text, of those unexpired ``at`` a time."""
+    when = () if at is None else (at,)
+    one, seek, scan = (
+        sql + (_UNEXPIRED.format(count) if when else "") + end
+        for sql, count, end in ((_ONE, 4, _FIRST), (_SEEK, 4, _EACH), (_SCAN, 3, _EACH))
+    )
     rows: list[tuple[Any, ...]] = []
-    few: list[tuple[int, int, bytes]] = []
+    few: list[tuple[int | bytes, ...]] = []
     wanted = _group(connection, scopes, hashes)
     for (number, positions), places in wanted.items():
         shelves = _shelves(positions)
         steps = len(places) * len(shelves)
         if steps <= _FEW:
-            few.extend((number, shelf, value) for value in places for shelf in shelves)
+            few.extend((number, shelf, value, *when) for value in places for shelf in shelves)
         elif steps * _SEEK_COST < positions:
             texts = apsw.carray(tuple(places))
-            rows.extend(connection.rows(_SEEK, (number, texts, integers(shelves))))
+            rows.extend(connection.rows(seek, (number, texts, integers(shelves), *when)))
         else:
-            rows.extend(connection.rows(_SCAN, (number, apsw.carray(tuple(places)))))
+            rows.extend(connection.rows(scan, (number, apsw.carray(tuple(places)), *when)))
     if few:
-        rows.extend(connection.rows_of_many(_ONE, few))
+        rows.extend(connection.rows_of_many(one, few))
     return _answers(wanted, rows, len(hashes))
 
 

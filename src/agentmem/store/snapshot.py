@@ -274,8 +274,10 @@ class Snapshot:
     def idempotent(self, scopes: Sequence[Scope], keys: Sequence[str | None]) -> list[int | None]:
         return lookups.idempotent(self._db, scopes, keys)
 
-    def duplicates(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[int | None]:
-        return lookups.duplicates(self._db, scopes, hashes)
+    def duplicates(
+        self, scopes: Sequence[Scope], hashes: Sequence[bytes], at: int | None = None
+    ) -> list[int | None]:
+        return lookups.duplicates(self._db, scopes, hashes, at)
 
     # -- the log
     def load(self, partition: PartitionKey) -> IndexRows:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agentmem.errors import ConflictError
 from agentmem.ids import id_to_str
 from agentmem.inputs import shorten
+from agentmem.times import now_micros
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -23,7 +24,8 @@ Settled = list[int | None]
 
 
 def settle(snapshot: Snapshot, drafts: Drafts, *, dedupe: bool) -> Settled:
-    """Look every draft up.  An id decides, then an idempotency key, then (``dedupe``) the text.
+    """Look every draft up.  An id decides, then an idempotency key, then (``dedupe``) the text
+    of a memory that has not expired.
 
     Raises:
         ConflictError: a chosen id belongs to a memory with another text or scope.
@@ -39,12 +41,23 @@ def settle(snapshot: Snapshot, drafts: Drafts, *, dedupe: bool) -> Settled:
         names = [(drafts.memories[i].scope, drafts.memories[i].idempotency_key) for i in rows]
         _merge(settled, rows, found, names)
     if dedupe:
-        rows = list(range(len(drafts.memories)))
-        found = snapshot.duplicates(
-            [m.scope for m in drafts.memories], [m.content_hash for m in drafts.memories]
-        )
-        _merge(settled, rows, found, [(m.scope, m.content_hash) for m in drafts.memories])
+        _by_text(snapshot, drafts, settled)
     return settled
+
+
+def _by_text(snapshot: Snapshot, drafts: Drafts, settled: Settled) -> None:
+    """What has expired, in the store or in the batch, is no copy: no answer would show it."""
+    now = now_micros()
+    found = snapshot.duplicates(
+        [m.scope for m in drafts.memories], [m.content_hash for m in drafts.memories], now
+    )
+    rows = [
+        i
+        for i, memory in enumerate(drafts.memories)
+        if found[i] is not None or memory.expires_at is None or memory.expires_at > now
+    ]
+    names = [(drafts.memories[i].scope, drafts.memories[i].content_hash) for i in rows]
+    _merge(settled, rows, [found[i] for i in rows], names)
 
 
 def _merge(
