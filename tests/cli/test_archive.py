@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -208,36 +209,90 @@ def test_a_store_that_has_something_gets_the_memories_alone(
         assert mem.check()["ok"]
 
 
-def test_what_is_cut_off_or_bent_is_refused_whole(run, archive, tmp_path) -> None:
-    lines = archive.read_text("utf-8").splitlines(keepends=True)
-    kinds = [json.loads(line).get("kind") for line in lines]
-    memory = kinds.index("memory")
+Bend = Callable[..., list[str]]
 
+
+def bender(lines: list[str]) -> Bend:
     def bent(number: int, **changes: Any) -> list[str]:
         line = {**json.loads(lines[number]), **changes}
         return [*lines[:number], json.dumps(line) + "\n", *lines[number + 1 :]]
 
-    event = kinds.index("event")
-    cases = {
-        "cut off": lines[:-1],
-        "not whole": [*lines[:-2], lines[-1]],
-        "line 4: not a line of an archive": [*lines[:3], '{"text": "x"}\n', *lines[3:]],
-        "does not fit together": bent(event, key=99),
-        "vectors of a wrong size": bent(memory, vector="AAAA"),
-        "it has no content": bent(memory, content=None),
-        "content must be str": bent(memory, content=5),
-        "cannot be stored": bent(memory, key=json.loads(lines[memory + 1])["key"]),
-        "upgrade": bent(0, version=2),
-        "first line of the archive is damaged": bent(0, dim="many"),
-        "a memory cannot be stored": bent(memory, seq=1 << 80),
-        "surrogates": bent(memory, content="\ud800"),
-    }
-    for message, changed in cases.items():
+    return bent
+
+
+def cases_of(lines: list[str]) -> list[tuple[str, list[str]]]:
+    """What an error says of what was done to the lines of an archive."""
+    bent = bender(lines)
+    kinds = [json.loads(line).get("kind") for line in lines]
+    memory, event, scope = (kinds.index(kind) for kind in ("memory", "event", "scope"))
+    second = json.loads(lines[memory + 1])
+    return [
+        ("cut off", lines[:-1]),
+        ("not whole", [*lines[:-2], lines[-1]]),
+        ("after the archive's last one", [*lines, lines[-2]]),
+        ("line 4: not a line of an archive", [*lines[:3], '{"text": "x"}\n', *lines[3:]]),
+        ("it has no content", bent(memory, content=None)),
+        ("content must be a string", bent(memory, content=5)),
+        ("content is empty", bent(memory, content="")),
+        ("NUL", bent(memory, content="a\0b")),
+        ("lone surrogate", bent(memory, content="\ud800")),
+        ("blanks around", bent(memory, role=" user")),
+        ("key 1 of a memory stands after 1", bent(memory + 1, key=1)),
+        (f"{second['id']}' stands there twice", bent(memory, id=second["id"])),
+        ("is no UUID", bent(memory, id="x")),
+        ("seq must be an integer", bent(memory, seq=1 << 80)),
+        ("event_at must be microseconds", bent(memory, event_at=10**18)),
+        ("created_at must be microseconds", bent(memory, created_at=10**18)),
+        ("expires_at must be microseconds", bent(memory, expires_at=10**18)),
+        ("importance must be a number from 0 to 1, not 7", bent(memory, importance=7)),
+        ("memory_type 'zzz' is not one of", bent(memory, memory_type="zzz")),
+        ("metadata must be a dictionary", bent(memory, metadata="[1]")),
+        ("unknown key 'colour'", bent(memory, colour="red")),
+        ("scope 99 is none of the archive's", bent(memory, scope=99)),
+        ("a vector of a wrong size", bent(memory, vector="AAAA")),
+        ("is not base64", bent(memory, vector="?")),
+        ("a scope needs one of", bent(scope, user_id=None, run_id=None)),
+        ("event 'MOVE' is not one of ADD", bent(event, event="MOVE")),
+        ("upgrade", bent(0, version=2)),
+        ("first line of the archive is damaged", bent(0, dim="many")),
+        ("first line of the archive is damaged", bent(0, more=1)),
+    ]
+
+
+def test_what_is_cut_off_or_bent_is_refused_whole(run, archive, tmp_path) -> None:
+    lines = archive.read_text("utf-8").splitlines(keepends=True)
+    kinds = [json.loads(line).get("kind") for line in lines]
+    lost = [*lines[: kinds.index("memory")], *lines[kinds.index("memory") + 1 :]]
+    rows = json.loads(lines[0])["rows"]
+    event, memory = kinds.index("event"), kinds.index("memory")
+    cases = [
+        *cases_of(lines),
+        ("does not fit together", bender(lines)(event, key=99)),
+        ("never deleted", bender(lost)(0, rows={**rows, "memory": rows["memory"] - 1})),
+        ("does not fit together", bender(lines)(memory, position=9)),
+    ]
+    for message, changed in cases:
         path = tmp_path / "bad.archive"
         path.write_text("".join(changed), "utf-8")
         result = run("--store", tmp_path / "new", "import", path, code=6)
         assert message in result.stderr, (message, result.stderr)
         assert not (tmp_path / "new").exists()
+
+
+def test_a_store_that_has_something_takes_all_of_it_or_nothing(run, archive, tmp_path) -> None:
+    lines = archive.read_text("utf-8").splitlines(keepends=True)
+    other = ("--store", tmp_path / "other")
+    run(*other, "add", "its own", "--user", "cid")
+    before = dump(tmp_path / "other")
+    for message, changed in cases_of(lines):
+        text = "".join(changed)
+        result = run(*other, "import", "-", "--batch-size", "1", input=text, code=6)
+        assert message in result.stderr, (message, result.stderr)
+    cut = "".join(lines[:-1])
+    for option in ("--no-vectors", "--dedupe", "--dry-run"):
+        run("--store", tmp_path / "new", "import", "-", option, input=cut, code=6)
+        assert not (tmp_path / "new").exists()
+    assert dump(tmp_path / "other") == before
 
 
 def test_options_that_leave_something_out_are_refused(run, archive, tmp_path) -> None:

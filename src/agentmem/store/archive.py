@@ -117,7 +117,10 @@ class Builder:
             getattr(self, f"_add_{kind}")(rows)
             self._db.execute("COMMIT")
         except (apsw.ConstraintError, OverflowError, TypeError, UnicodeError) as error:
-            raise InvalidInputError(f"a {kind} cannot be stored: {error}") from error
+            raise InvalidInputError(
+                f"a {kind} between {rows[0][0]} and {rows[-1][0]} is there already, or lacks what"
+                " it must have"
+            ) from error
         finally:
             self._db.rollback()
         self._added[kind] += len(rows)

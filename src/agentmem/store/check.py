@@ -5,12 +5,19 @@ from __future__ import annotations
 from agentmem.errors import StoreCorruptError
 from agentmem.store.connection import Connection
 from agentmem.store.snapshot import Snapshot
-from agentmem.types import Event, VectorSource
+from agentmem.times import MAX_TIME, MIN_TIME
+from agentmem.types import MEMORY_TYPES, Event, VectorSource
 
 __all__ = ["problems"]
 
 _SHOWN = 10  # keys named per problem
 _CHUNK = 10_000  # texts hashed at a time
+
+_TYPES = ", ".join(f"'{name}'" for name in MEMORY_TYPES)
+_YEARS = f"NOT BETWEEN {MIN_TIME} AND {MAX_TIME}"  # 1 to 9999; NULL is not outside
+_TIMES = " OR ".join(
+    f"{name} {_YEARS}" for name in ("event_at", "created_at", "updated_at", "expires_at")
+)
 
 #: What must not be found: a sentence, and the query of the keys that break it.
 _RULES: tuple[tuple[str, str], ...] = (
@@ -44,6 +51,34 @@ _RULES: tuple[tuple[str, str], ...] = (
         " AND CASE WHEN json_valid(metadata) THEN json_type(metadata) <> 'object' ELSE 1 END",
     ),
     (
+        "memories whose text is empty or has a NUL character",
+        "SELECT key FROM memories WHERE content = '' OR instr(content, char(0))",
+    ),
+    (
+        "memories of an unknown memory_type",
+        f"SELECT key FROM memories WHERE memory_type NOT IN ({_TYPES})",
+    ),
+    (
+        "memories with an importance outside 0 to 1",
+        "SELECT key FROM memories WHERE importance NOT BETWEEN 0 AND 1",
+    ),
+    (
+        "memories with a time outside the years 1 to 9999",
+        f"SELECT key FROM memories WHERE {_TIMES}",
+    ),
+    (
+        "versions with a time outside the years 1 to 9999",
+        f"SELECT key FROM versions WHERE {_TIMES}",
+    ),
+    (
+        "events with a time outside the years 1 to 9999",
+        f"SELECT key FROM events WHERE at {_YEARS}",
+    ),
+    (
+        "scopes without an id",
+        "SELECT scope FROM scopes WHERE coalesce(user_id, agent_id, run_id, org_id) IS NULL",
+    ),
+    (
         "memories of an unknown scope",
         "SELECT key FROM memories WHERE scope NOT IN (SELECT scope FROM scopes)",
     ),
@@ -60,6 +95,12 @@ _RULES: tuple[tuple[str, str], ...] = (
         "memories without their ADD event",
         "SELECT m.key FROM memories m LEFT JOIN events e ON e.seq = m.key"
         f" WHERE e.key IS NOT m.key OR e.event IS NOT {int(Event.ADD)}",
+    ),
+    (
+        "memories that were added, never deleted, and are not there",
+        f"SELECT key FROM events WHERE event = {int(Event.ADD)}"
+        " AND key NOT IN (SELECT key FROM memories)"
+        f" AND key NOT IN (SELECT key FROM events WHERE event = {int(Event.DELETE)})",
     ),
     (
         "memories whose last event is not the one they name",

@@ -7,9 +7,7 @@ those of any other file, with their ids and texts, and without their history.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,7 @@ from agentmem.cli.formats.entry import Entry, FormatError, ReadOptions
 from agentmem.cli.formats.source import Source
 from agentmem.errors import InvalidInputError
 from agentmem.times import from_micros
-from agentmem.types import Event, VectorSource
+from agentmem.types import SCOPE_FIELDS
 
 if TYPE_CHECKING:
     from agentmem.store.archive import Header
@@ -26,15 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["chunks", "header", "read"]
 
 _ROWS = 1000  # of one chunk: what is in memory at a time
-_TEXTS = frozenset(
-    ("user_id", "agent_id", "run_id", "org_id", "actor_id", "content", "role", "memory_type",
-     "metadata", "idempotency_key")
-)  # fmt: skip
-#: Where no value is a value.
-_OPTIONAL = frozenset(
-    (*_TEXTS - {"content", "memory_type"}, "level", "importance", "expires_at", "reads",
-     "last_read", "data")
-)  # fmt: skip
+_HEADER = frozenset(("agentmem", "version", "model_id", "dim", "seq", "rows"))
 #: Fields of an ``add_batch`` item that an archive has under the same name.
 _SAME = (
     "content", "actor_id", "role", "memory_type", "level", "importance", "idempotency_key"
@@ -47,7 +37,7 @@ def header(source: Source) -> Header:
     Raises:
         FormatError: it is no archive, or one of a newer version.
     """
-    from agentmem.store.archive import COLUMNS, Header
+    from agentmem.store.archive import Header
 
     for line, value in source.json_lines():
         if not isinstance(value, dict) or value.get("agentmem") != "archive":
@@ -60,101 +50,101 @@ def header(source: Source) -> Header:
                 "upgrade it: pip install -U agentmem",
             )
         found = Header(value.get("model_id"), value.get("dim"), value.get("seq"), counts)  # type: ignore[arg-type]
-        if (
-            type(found.model_id) is str
-            and type(found.dim) is type(found.seq) is int
-            and isinstance(counts, dict)
-            and set(counts) == set(COLUMNS)
-        ):
+        if set(value) == _HEADER and _sound(found):
             return found
         raise source.error(line, "the first line of the archive is damaged")
     raise FormatError(f"{source.name} is no archive of AgentMem")
+
+
+def _sound(found: Header) -> bool:
+    from agentmem.store.archive import COLUMNS
+
+    counts = found.counts
+    return (
+        isinstance(counts, dict)
+        and set(counts) == set(COLUMNS)
+        and all(
+            type(number) is int and 0 <= number < 2**63
+            for number in (found.dim, found.seq, *counts.values())
+        )
+        and type(found.model_id) is str
+        and (not found.model_id or found.model_id.isprintable())
+        and bool((found.model_id and found.dim) or not counts["memory"])
+    )
 
 
 def chunks(source: Source) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """Rows of one kind at a time, as ``store.archive.COLUMNS`` names their values.
 
     Raises:
-        FormatError: a line that is none of an archive's, or the last one is missing.
+        FormatError: a line that is none of an archive's, or there are not as many as it says.
     """
-    from agentmem.store.archive import COLUMNS
-
     gathered: list[tuple[Any, ...]] = []
     current = ""
-    for line, value in _lines(source):
+    for _, value, row in _rows(source):
         kind = value["kind"]
         if gathered and (kind != current or len(gathered) == _ROWS):
             yield current, gathered
             gathered = []
-        if kind == "end":
-            return
         current = kind
-        try:
-            gathered.append(tuple([_value(name, value.get(name)) for name in COLUMNS[kind]]))
-        except (KeyError, TypeError, ValueError, binascii.Error) as error:
-            raise source.error(line, f"no {kind} of an archive: {error}") from None
-    raise FormatError(f"{source.name} is cut off: its last line is missing")
+        gathered.append(row)
+    if gathered:
+        yield current, gathered
 
 
 def read(source: Source, options: ReadOptions) -> Iterator[Entry]:
-    """Its memories, for a store that has others."""
-    del options
-    header(source)
-    scopes: dict[int, dict[str, str]] = {}
-    for line, value in _lines(source):
-        try:
-            if value["kind"] == "scope":
-                given = ("user_id", "agent_id", "run_id", "org_id")
-                scopes[value["scope"]] = {name: value[name] for name in given if name in value}
-            elif value["kind"] == "memory":
-                yield Entry(f"line {line}", _item(value, scopes))
-        except (InvalidInputError, KeyError, TypeError, ValueError) as error:
-            raise source.error(line, f"no {value['kind']} of an archive: {error}") from None
-
-
-def _lines(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The lines after the first."""
-    from agentmem.store.archive import COLUMNS
-
-    stream = source.json_lines()
-    next(stream, None)
-    for line, value in stream:
-        if not isinstance(value, dict) or value.get("kind") not in (*COLUMNS, "end"):
-            raise source.error(line, "not a line of an archive")
-        yield line, value
-
-
-def _value(name: str, given: Any) -> Any:
-    """The stored form of a value.
+    """Its memories, for a store that has others.  The file is read to its end first, so that of
+    one that is cut off or damaged nothing is told.
 
     Raises:
-        TypeError, ValueError, KeyError: it is of another kind than it should be.
+        FormatError: as ``chunks`` does.
     """
-    if given is None:
-        if name in _OPTIONAL:
-            return None
-        raise ValueError(f"it has no {name}")
-    if name in _TEXTS:
-        return _of(str, name, given)
-    if name == "id":
-        return uuid.UUID(_of(str, name, given)).bytes
-    if name == "event":
-        return int(Event[_of(str, name, given)])
-    if name == "source":
-        return int(VectorSource[_of(str, name, given).upper()])
-    if name in ("vector", "data"):
-        return base64.b64decode(_of(str, name, given), validate=True)
-    if name == "level" and type(given) is str:
-        return given
-    if name == "importance":
-        return float(given)
-    return _of(int, name, given)
+    del options
+    for _ in _rows(source):
+        pass
+    return _entries(source)
 
 
-def _of(kind: type, name: str, given: Any) -> Any:
-    if type(given) is not kind:
-        raise TypeError(f"{name} must be {kind.__name__}, not {type(given).__name__}")
-    return given
+def _entries(source: Source) -> Iterator[Entry]:
+    scopes: dict[int, dict[str, str]] = {}
+    for line, value, _ in _rows(source):
+        if value["kind"] == "scope":
+            scopes[value["scope"]] = {name: value[name] for name in SCOPE_FIELDS if name in value}
+        elif value["kind"] == "memory":
+            yield Entry(f"line {line}", _item(value, scopes))
+
+
+def _rows(source: Source) -> Iterator[tuple[int, dict[str, Any], tuple[Any, ...]]]:
+    """The lines between the first and the last: number, values as they stand there without
+    nulls, and values as they are stored."""
+    from agentmem.cli.formats.archive_rows import Rows
+    from agentmem.store.archive import COLUMNS
+
+    rows = Rows(header(source))
+    stream = source.json_lines()
+    next(stream, None)
+    ended = False
+    for line, value in stream:
+        if ended:
+            raise source.error(line, "a line after the archive's last one")
+        if value == {"kind": "end"}:
+            ended = True
+            continue
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if type(kind) is not str or kind not in COLUMNS:
+            raise source.error(line, "not a line of an archive")
+        value = {name: given for name, given in value.items() if given is not None}
+        try:
+            row = rows.row(value)
+        except InvalidInputError as error:
+            raise source.error(line, f"no {kind} of an archive: {error}") from None
+        yield line, value, row
+    if not ended:
+        raise FormatError(f"{source.name} is cut off: its last line is missing")
+    try:
+        rows.finish()
+    except InvalidInputError as error:
+        raise FormatError(f"{source.name}: {error}") from None
 
 
 def _item(value: dict[str, Any], scopes: dict[int, dict[str, str]]) -> dict[str, Any]:
