@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,18 @@ def test_what_the_table_has_not_reached_is_no_difference(
     author.delete(drained[5:10])
     author.add(3)
     assert lance.verify() == []
+
+
+def test_a_table_of_another_life_is_behind_and_one_ahead_of_its_own_is_a_problem(
+    lance: Any, drained: list[int], store_path: Path
+) -> None:
+    path = store_path / "vectors.lance" / "watermark.json"
+    mark = json.loads(path.read_text())
+    for changes in ({"epoch": "0" * 32}, {"model_id": "another"}):
+        path.write_text(json.dumps({**mark, **changes, "seq": 99}))
+        assert lance.verify() == []
+        lance.drain()
+        assert json.loads(path.read_text())["epoch"] == mark["epoch"]
+        assert lance.verify() == []
+    path.write_text(json.dumps({**mark, "seq": 99}))
+    assert lance.verify() == [f"{path.parent} is at event 99, and the store has only 40"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ def rebuild(
     if embedder is not None:
         _require_model(header.model_id, embedder, source.name)
 
-    def told() -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    def told() -> Generator[tuple[str, list[tuple[Any, ...]]], None, None]:
         rows = 0
         for kind, values in archive.chunks(source):
             if kind == "scope":
@@ -121,7 +122,8 @@ def rebuild(
             done(rows)
 
     try:
-        made = run(path, header, told())
+        with closing(told()) as rows:
+            made = run(path, header, rows)
     except FormatError:
         raise
     except (InvalidInputError, StoreCorruptError) as error:

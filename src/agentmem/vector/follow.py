@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from agentmem.vector.table import Table
     from agentmem.vector.watermark import Watermark
 
-__all__ = ["Follower", "fits"]
+__all__ = ["Follower", "fits", "foreign"]
 
 _COMPACT_AFTER = 64  # commits; each leaves a file or two, and a search opens them all
 _KEEP = timedelta(minutes=1)  # versions that another process may still be reading
@@ -47,13 +47,15 @@ _AT_ONCE = timedelta(milliseconds=1)  # LanceDB warns about zero
 _RESTARTS = 8
 
 
+def foreign(mark: Watermark, snapshot: Snapshot) -> bool:
+    """Whether a table at ``mark`` is of another life of the store, or of another model: after a
+    restore, say.  Nobody asks it, and the next drain makes it anew."""
+    return mark.epoch != snapshot.epoch or mark.model_id != snapshot.model_id
+
+
 def fits(mark: Watermark, snapshot: Snapshot) -> bool:
     """Whether a table at ``mark`` belongs to this life of the store and to its model."""
-    return (
-        mark.epoch == snapshot.epoch
-        and mark.model_id == snapshot.model_id
-        and mark.seq <= snapshot.seq
-    )
+    return not foreign(mark, snapshot) and mark.seq <= snapshot.seq
 
 
 class Follower:

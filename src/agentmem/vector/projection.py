@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agentmem.errors import ClosedError, StoreCorruptError, StoreError, StoreTimeoutError
 from agentmem.vector.background import Background
 from agentmem.vector.builder import Builder
-from agentmem.vector.follow import Follower, fits
+from agentmem.vector.follow import Follower, fits, foreign
 from agentmem.vector.lock import DrainLock
 from agentmem.vector.place import Place
 
@@ -157,7 +157,8 @@ class LanceProjection:
     def verify(self) -> list[str]:
         """Differences from SQLite at the applied seq; empty when equal.
 
-        Reads the whole table; memories changed since the applied seq are not looked at.
+        Reads the whole table; memories changed since the applied seq are not looked at.  A table
+        of another life of the store (after a restore) has applied nothing of this one.
         """
         self._check_usable()
         with self._locked():
@@ -167,8 +168,13 @@ class LanceProjection:
                     if self._place.stray(snapshot.epoch):
                         return [f"{self._place.uri} holds no readable watermark"]
                     return []
+                if foreign(mark, snapshot):
+                    return []
                 if not fits(mark, snapshot):
-                    return [f"{self._place.uri} belongs to another store, life or model of it"]
+                    return [
+                        f"{self._place.uri} is at event {mark.seq}, and the store has only"
+                        f" {snapshot.seq}"
+                    ]
                 from agentmem.vector.verify import differences
 
                 return differences(self._place, mark, snapshot)

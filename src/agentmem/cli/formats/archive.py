@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from agentmem.cli.exporters.archive import VERSION
@@ -39,21 +40,21 @@ def header(source: Source) -> Header:
     """
     from agentmem.store.archive import Header
 
-    for line, value in source.json_lines():
-        if not isinstance(value, dict) or value.get("agentmem") != "archive":
-            break
-        version, counts = value.get("version"), value.get("rows")
-        if type(version) is not int or version > VERSION:
-            raise source.error(
-                line,
-                f"the archive has version {version!r}, and this AgentMem reads up to {VERSION}; "
-                "upgrade it: pip install -U agentmem",
-            )
-        found = Header(value.get("model_id"), value.get("dim"), value.get("seq"), counts)  # type: ignore[arg-type]
-        if set(value) == _HEADER and _sound(found):
-            return found
+    with closing(source.json_lines()) as stream:
+        line, value = next(stream, (0, None))
+    if not isinstance(value, dict) or value.get("agentmem") != "archive":
+        raise FormatError(f"{source.name} is no archive of AgentMem")
+    version, counts = value.get("version"), value.get("rows")
+    if type(version) is not int or version > VERSION:
+        raise source.error(
+            line,
+            f"the archive has version {version!r}, and this AgentMem reads up to {VERSION}; "
+            "upgrade it: pip install -U agentmem",
+        )
+    found = Header(value.get("model_id"), value.get("dim"), value.get("seq"), counts)  # type: ignore[arg-type]
+    if set(value) != _HEADER or not _sound(found):
         raise source.error(line, "the first line of the archive is damaged")
-    raise FormatError(f"{source.name} is no archive of AgentMem")
+    return found
 
 
 def _sound(found: Header) -> bool:
@@ -121,24 +122,24 @@ def _rows(source: Source) -> Iterator[tuple[int, dict[str, Any], tuple[Any, ...]
     from agentmem.store.archive import COLUMNS
 
     rows = Rows(header(source))
-    stream = source.json_lines()
-    next(stream, None)
     ended = False
-    for line, value in stream:
-        if ended:
-            raise source.error(line, "a line after the archive's last one")
-        if value == {"kind": "end"}:
-            ended = True
-            continue
-        kind = value.get("kind") if isinstance(value, dict) else None
-        if type(kind) is not str or kind not in COLUMNS:
-            raise source.error(line, "not a line of an archive")
-        value = {name: given for name, given in value.items() if given is not None}
-        try:
-            row = rows.row(value)
-        except InvalidInputError as error:
-            raise source.error(line, f"no {kind} of an archive: {error}") from None
-        yield line, value, row
+    with closing(source.json_lines()) as stream:
+        next(stream, None)
+        for line, value in stream:
+            if ended:
+                raise source.error(line, "a line after the archive's last one")
+            if value == {"kind": "end"}:
+                ended = True
+                continue
+            kind = value.get("kind") if isinstance(value, dict) else None
+            if type(kind) is not str or kind not in COLUMNS:
+                raise source.error(line, "not a line of an archive")
+            value = {name: given for name, given in value.items() if given is not None}
+            try:
+                row = rows.row(value)
+            except InvalidInputError as error:
+                raise source.error(line, f"no {kind} of an archive: {error}") from None
+            yield line, value, row
     if not ended:
         raise FormatError(f"{source.name} is cut off: its last line is missing")
     try:

@@ -11,8 +11,8 @@ import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -95,7 +95,7 @@ class Source:
     def error(self, line: int, reason: str) -> FormatError:
         return FormatError(f"{self.name}, line {line}: {reason}")
 
-    def lines(self) -> Iterator[tuple[int, str]]:
+    def lines(self) -> Generator[tuple[int, str], None, None]:
         """Line numbers from 1 and their text without the line end.
 
         Raises:
@@ -109,22 +109,25 @@ class Source:
                     raise self.error(number, _not_utf8(error)) from None
                 yield number, text.rstrip("\r\n")
 
-    def json_lines(self) -> Iterator[tuple[int, Any]]:
+    def json_lines(self) -> Generator[tuple[int, Any], None, None]:
         """Line numbers and values of a file with one JSON value per line; blank lines are
         skipped.
 
         Raises:
             FormatError: a line is not UTF-8 or not JSON.
         """
-        for number, line in self.lines():
-            if not line.strip():
-                continue
-            try:
-                yield number, _DECODER.decode(line)
-            except json.JSONDecodeError as error:
-                raise self.error(number, f"not JSON: {error.msg}, column {error.colno}") from None
-            except (ValueError, RecursionError) as error:
-                raise self.error(number, f"not usable JSON: {error}") from None
+        with closing(self.lines()) as lines:
+            for number, line in lines:
+                if line.strip():
+                    yield number, self._decode(number, line)
+
+    def _decode(self, number: int, line: str) -> Any:
+        try:
+            return _DECODER.decode(line)
+        except json.JSONDecodeError as error:
+            raise self.error(number, f"not JSON: {error.msg}, column {error.colno}") from None
+        except (ValueError, RecursionError) as error:
+            raise self.error(number, f"not usable JSON: {error}") from None
 
     def json_values(self) -> Iterator[tuple[int, Any]]:
         """Line numbers and values of a JSON file: the elements of its array, or its values one
