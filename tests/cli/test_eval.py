@@ -223,6 +223,7 @@ def test_a_file_that_asks_nothing_is_said(run, tmp_path, dataset, values) -> Non
         (["--k", "0"], "ranks lie between"),
         (["--k", "five"], "not a list of numbers"),
         (["--details"], "--details is for --json"),
+        (["--no-headings"], "--no-headings is for --context"),
         (["--chart", "recall.txt"], "chart"),
     ],
 )

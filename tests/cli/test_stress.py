@@ -40,6 +40,9 @@ def test_json_and_files_say_the_same(run_json: Callable[..., Any], tmp_path: Pat
 def test_mistakes_are_told_before_the_work(run: Callable[..., Result], tmp_path: Path) -> None:
     assert "rate" in run("stress", "mixed", "--rate", "soon", code=2).output
     assert ".html" in run("stress", "mixed", "--report", tmp_path / "report.doc", code=2).output
+    store = tmp_path / "mine"
+    assert "--keep" in run("--store", store, "stress", "mixed", "--seconds", "1", code=2).output
+    assert not store.exists()
 
 
 def test_a_wrong_answer_ends_with_exit_code_1(program: list[str], tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ ANALYZER = EnglishAnalyzer()
         ("What happened in 2021?", [(2021, 0, 0)]),
         ("the call of 2024-02-29, please", [(2024, 2, 29)]),
         ("invoices of 2024-02", [(2024, 2, 0)]),
+        ("what was said at 2025-03-14T10:00?", [(2025, 3, 14)]),
+        ("from 2025-03-14t10:00:00Z to 2025-03-15 10:00", [(2025, 3, 14), (2025, 3, 15)]),
         ("mid-May plans", [(0, 5, 0)]),
         ("(October)", [(0, 10, 0)]),
         ("June, June and June", [(0, 6, 0)]),

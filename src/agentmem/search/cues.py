@@ -33,7 +33,10 @@ _WORDED = re.compile(
     r"(?:,?\s+(?:of\s+)?(?P<year>[12]\d{3})\b)?",
     re.IGNORECASE,
 )
-_ISO = re.compile(r"\b([12]\d{3})-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?\b")
+#: "2023-07", "2023-07-03", "2023-07-03T10:00"
+_ISO = re.compile(
+    r"\b([12]\d{3})-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01])(?:\b|(?=T\d))|\b)", re.IGNORECASE
+)
 _YEAR = re.compile(r"\b(?:in|during|of|since)\s+([12]\d{3})\b(?!-\d)", re.IGNORECASE)
 #: Words that are also no months, unless a day, a year or one of these stands beside them.
 _AMBIGUOUS = frozenset(("may", "march", "mar", "jan", "dec", "sep"))

@@ -106,7 +106,7 @@ def _options(command: F) -> F:
             click.option(
                 "--headings/--no-headings",
                 default=True,
-                help="Dates above the passages of such a context  [shown].",
+                help="With --context: dates above the passages  [shown].",
             ),
             click.option(
                 "--try",
@@ -181,6 +181,8 @@ def _evaluate(
 
     if details and not as_json:
         raise click.UsageError("--details is for --json; give both")
+    if not headings and context is None:
+        raise click.UsageError("--no-headings is for --context; give both")
     if chart is not None:
         from agentmem.evaluation.chart import require_chart
 

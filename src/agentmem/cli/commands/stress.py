@@ -90,13 +90,19 @@ def stress(
 ) -> None:
     """Put load on a store and check every answer; exit code 1 if one was wrong.
 
-    The store is a temporary one unless --keep names a folder.  All data is made from --seed.
+    The store is a temporary one unless --keep names a folder; --store is refused.  All data is
+    made from --seed.
     """
     from agentmem.cli.fetching import ready
     from agentmem.cli.loadview import LoadView
     from agentmem.stress import Plan, run
     from agentmem.stress.chart import draw, require_drawable
 
+    if settings().store:
+        raise click.UsageError(
+            "stress fills a store of its own and never touches that of --store; drop it, or keep"
+            " the new one with --keep FOLDER"
+        )
     drawings = [file for file in files if file.suffix.lower() != ".json"]
     for file in drawings:
         require_drawable(file)
