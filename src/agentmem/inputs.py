@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agentmem.config import Limits
+    from agentmem.ports import Progress
 
 __all__ = [
+    "check_copy_path",
     "check_count",
     "check_flag",
     "check_importance",
@@ -31,6 +33,7 @@ __all__ = [
     "check_memory_type",
     "check_metadata",
     "check_path",
+    "check_progress",
     "check_text",
     "check_vector",
     "check_vectors",
@@ -76,6 +79,19 @@ def check_path(path: object) -> Path:
     if not text.strip() or "\0" in text or not _encodable(text):
         raise StorePathError(f"{text!r} cannot name a folder; give the path of one")
     return Path(text).expanduser()
+
+
+def check_copy_path(path: object) -> Path:
+    """The folder of a copy of a store.
+
+    Raises:
+        StorePathError: as ``check_path``; or ``":memory:"``, where nothing would be left of it.
+    """
+    if str(path) == ":memory:":
+        raise StorePathError(
+            "':memory:' is a store in memory, which ends with its Memory; give the path of a folder"
+        )
+    return check_path(path)
 
 
 def _encodable(text: str) -> bool:
@@ -212,6 +228,15 @@ def check_flag(value: object, what: str) -> bool:
     if value is True or value is False:
         return value
     raise InvalidInputError(f"{what} must be True or False, not {shorten(value)}")
+
+
+def check_progress(value: Progress | None) -> Progress | None:
+    """What is called while a call gets on, or None."""
+    if value is None or callable(value):
+        return value
+    raise InvalidInputError(
+        f"progress is called with (done, total), so it must be a function, not {shorten(value)}"
+    )
 
 
 def check_count(value: object, most: int, what: str, setting: str) -> int:

@@ -309,7 +309,7 @@ def test_another_model_is_refused_and_its_own_is_found(run, archive, tmp_path, m
     ).stderr
     assert "agentmem reembed minilm" in message
     assert not (tmp_path / "new").exists()
-    monkeypatch.delenv("AGENTMEM_EMBEDDER")
+    monkeypatch.setenv("AGENTMEM_EMBEDDER", "minilm")  # an archive says itself what made it
     run("--store", tmp_path / "new", "import", archive)
     shown = run("--store", tmp_path / "new", "search", "train", "--user", "bob").stdout
     assert "the train" in shown

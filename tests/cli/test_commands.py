@@ -247,8 +247,8 @@ def test_a_store_moves_to_another_model_and_is_opened_with_it(
     run, run_json, alice, monkeypatch
 ) -> None:
     run("reembed", "minilm", "--yes")
-    run("search", "dog", "--user", "alice", code=4)  # AGENTMEM_EMBEDDER still says static
-    monkeypatch.delenv("AGENTMEM_EMBEDDER")
+    run("--embedder", "static", "search", "dog", "--user", "alice", code=4)
+    monkeypatch.setenv("AGENTMEM_EMBEDDER", "static")  # is for a store that is yet to be made
     assert run_json("search", "dog", "--user", "alice")["results"][0]["id"] == ID
 
 

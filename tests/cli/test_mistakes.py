@@ -96,6 +96,25 @@ def test_a_store_that_exists_needs_no_embedder(run, monkeypatch) -> None:
     assert "likes tea" in run("search", "tea", "--user", "a").stdout
 
 
+def test_adding_does_not_speak_of_an_option_that_it_lacks(run) -> None:
+    assert "--unscoped" not in run("add", "x", code=2).stderr
+
+
+def test_a_parquet_file_is_told_where_to_go(run, tmp_path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1\x15\x04\x15\xa0PAR1")
+    assert "Memory.add_arrow" in run("import", path, "--user", "a", code=6).stderr
+
+
+def test_a_backup_needs_a_folder(run) -> None:
+    run("add", "likes tea", "--user", "a")
+    assert "in memory" in run("backup", ":memory:", code=4).stderr
+
+
+def test_a_name_that_is_too_long_is_no_store(run) -> None:
+    assert "name too long" in run("--store", "x" * 300, "add", "x", "--user", "a", code=4).stderr
+
+
 def test_options_of_the_store_may_follow_the_command(run, tmp_path) -> None:
     run("add", "likes tea", "--user", "a", "--store", tmp_path / "other")
     assert run("--store", tmp_path / "other", "count", "--user", "a").stdout == "1\n"

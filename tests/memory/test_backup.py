@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from agentmem import AsyncMemory, ClosedError, InvalidInputError, Memory, StorePathError
@@ -92,3 +95,49 @@ def test_the_same_with_await(tmp_path: Path) -> None:
             return await new.count()
 
     assert asyncio.run(main()) in (1, 2)
+
+
+def test_a_backup_into_memory_or_into_the_store_is_refused(mem: Memory, path: Path) -> None:
+    mem.add("plays the cello", user_id="ann")
+    before = sorted(path.rglob("*"))
+    with pytest.raises(StorePathError, match="store in memory"):
+        mem.backup(":memory:")
+    with pytest.raises(StorePathError, match="store in memory"):
+        Memory.restore(path, ":memory:")
+    for inside in (path / "copy", path / "deep" / "copy"):
+        with pytest.raises(StorePathError, match="lies inside the store"):
+            mem.backup(inside)
+    assert sorted(path.rglob("*")) == before
+
+
+def test_a_name_that_no_folder_can_have(mem: Memory, tmp_path: Path) -> None:
+    mem.backup(tmp_path / "b1")
+    long, link = tmp_path / ("x" * 300), tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    for call in (
+        lambda: Memory(long, embedder="static"),
+        lambda: Memory.restore(tmp_path / "b1", long),
+        lambda: Memory.restore(long, tmp_path / "new"),
+        lambda: mem.backup(long),
+    ):
+        with pytest.raises(StorePathError, match="name too long"):
+            call()
+    with pytest.raises(StorePathError, match=r"is a link to '.*nowhere', which is not there"):
+        Memory(link, embedder="static")
+
+
+def test_progress_that_cannot_be_called_is_refused_before_anything(
+    mem: Memory, tmp_path: Path
+) -> None:
+    calls: list[Callable[[Any], object]] = [
+        lambda it: mem.add_arrow(pa.table({"content": ["x"]}), user_id="u", progress=it),
+        lambda it: mem.backup(tmp_path / "copy", progress=it),
+        lambda it: mem.check(repair=True, progress=it),
+        lambda it: Memory.restore(tmp_path / "kept", tmp_path / "new", progress=it),
+    ]
+    mem.backup(tmp_path / "kept")
+    for call in calls:
+        with pytest.raises(InvalidInputError, match="progress is called with"):
+            call(3)
+    assert mem.count(unscoped=True) == 0
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name in ("copy", "new")) == []

@@ -62,24 +62,25 @@ def require_store(path: Path) -> None:
     """
     from agentmem.store import Store
 
-    if not path.exists() or (path.is_dir() and not Store.exists(path)):
+    if not Store.exists(path) and (path.is_dir() or not path.exists()):
         raise StorePathError(
             f"there is no store at {path}; add or import something, or name another with --store"
         )
 
 
 def store_embedder(path: Path) -> str:
-    """The embedder asked for; else the builtin one that made the store; else the default."""
+    """The embedder of --embedder; else the builtin one that made the store; else that of
+    AGENTMEM_EMBEDDER; else the default."""
     from agentmem.models import names, resolve
     from agentmem.store import Store
 
-    given = settings().embedder_name
-    if given:
-        return given
+    current = settings()
+    if current.embedder:
+        return current.embedder
     if Store.exists(path):
         with closing(Store(path)) as store, store.read() as snapshot:
             model_id = snapshot.model_id
         for name in names():
             if resolve(name).model_id == model_id:
                 return name
-    return names()[0]
+    return current.usual_embedder or names()[0]

@@ -53,7 +53,7 @@ class Settings:
     """The global options, wherever on the command line they stood."""
 
     store: str | None = None  # as given with --store
-    embedder: str | None = None
+    embedder: str | None = None  # as given with --embedder
 
     @property
     def path(self) -> Path:
@@ -66,8 +66,9 @@ class Settings:
         return platformdirs.user_data_path("agentmem", appauthor=False) / "memory"
 
     @property
-    def embedder_name(self) -> str | None:
-        return self.embedder or os.environ.get("AGENTMEM_EMBEDDER", "").strip() or None
+    def usual_embedder(self) -> str | None:
+        """AGENTMEM_EMBEDDER: for a store that does not say which it has."""
+        return os.environ.get("AGENTMEM_EMBEDDER", "").strip() or None
 
 
 def settings(ctx: click.Context | None = None) -> Settings:
@@ -145,17 +146,17 @@ def scope_options(command: F) -> F:
     return command
 
 
-def require_some_scope(scope: ScopeIds, unscoped: bool = False) -> None:
-    """
+def require_some_scope(scope: ScopeIds, unscoped: bool | None = None) -> None:
+    """``unscoped`` is None for a command without that option.
+
     Raises:
         click.UsageError: neither a scope nor --unscoped.
     """
     if scope and unscoped:
         raise click.UsageError("--unscoped reads across all scopes; leave it or the scope out")
     if not scope and not unscoped:
-        raise click.UsageError(
-            "say whose memories: --user ID (or --agent, --run, --org), or --unscoped for all"
-        )
+        whose = "say whose memories: --user ID (or --agent, --run, --org)"
+        raise click.UsageError(whose if unscoped is None else f"{whose}, or --unscoped for all")
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agentmem.config import Config
 from agentmem.engine.model import Model
 from agentmem.errors import StorePathError
-from agentmem.inputs import check_path
+from agentmem.inputs import check_copy_path, check_path
 from agentmem.store import Store
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def restore(
     settings = config or Config()
     return run(
         check_path(backup).absolute(),
-        check_path(path).absolute(),
+        check_copy_path(path).absolute(),
         settings.store,
         overwrite=overwrite,
         progress=progress,

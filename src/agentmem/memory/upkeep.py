@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from agentmem.engine import restore
-from agentmem.inputs import check_flag, check_path
+from agentmem.inputs import check_copy_path, check_flag, check_progress
 from agentmem.memory.face import Face
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class Upkeep(Face):
         Returns:
             ``{"ok": bool, "problems": [str], "repaired": [str]}``
         """
-        return self._engine.check(repair=check_flag(repair, "repair"), progress=progress)
+        return self._engine.check(
+            repair=check_flag(repair, "repair"), progress=check_progress(progress)
+        )
 
     def stats(self) -> dict[str, Any]:
         """Sizes and counters of the store and its parts, and what the calls so far took."""
@@ -82,11 +84,11 @@ class Upkeep(Face):
             ``{"path": str, "memories": int, "bytes": int}``
 
         Raises:
-            StorePathError: the folder is not empty, or cannot be written.
+            StorePathError: the folder is not empty, lies inside the store, or cannot be written.
             StoreFullError: its disk is full.
         """
         self._engine.check_usable()
-        return self._engine.store.backup(check_path(path), progress=progress)
+        return self._engine.store.backup(check_copy_path(path), progress=check_progress(progress))
 
     @staticmethod
     def restore(
@@ -119,4 +121,4 @@ class Upkeep(Face):
             StoreFullError
         """
         overwrite = check_flag(overwrite, "overwrite")
-        return restore(backup, path, overwrite=overwrite, progress=progress)
+        return restore(backup, path, overwrite=overwrite, progress=check_progress(progress))

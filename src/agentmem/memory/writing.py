@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import ScopeError, UnsupportedError
-from agentmem.inputs import check_count, check_flag, check_label, require_scope, resolve_scope
+from agentmem.inputs import (
+    check_count,
+    check_flag,
+    check_label,
+    check_progress,
+    require_scope,
+    resolve_scope,
+)
 from agentmem.memory.face import Face
 
 if TYPE_CHECKING:
@@ -229,7 +236,7 @@ class Writing(Face):
             scope=self._resolve(user_id, agent_id, run_id, org_id),
             dedupe=check_flag(dedupe, "dedupe"),
             chunk_rows=chunk_rows,
-            progress=progress,
+            progress=check_progress(progress),
         )
 
     def update(

@@ -22,7 +22,7 @@ from agentmem.errors import StoreCorruptError, StoreError, StorePathError
 from agentmem.store import schema
 from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
 from agentmem.store.faults import path_error, translate
-from agentmem.store.folder import is_made, make_folder, open_lock
+from agentmem.store.folder import is_made, make_folder, open_lock, usable
 from agentmem.store.lock import LOCK_NAME, QUEUE_NAME
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def back_up(
 ) -> dict[str, Any]:
     """Make ``target`` a store with what ``source`` sees at this moment; see ``Store.backup``."""
     place = _durable(Place(target, origin.config, origin.vfs, PART))
+    _require_outside(target, origin.folder)
     _require_free(target)
     try:
         with _making(place):
@@ -69,9 +70,13 @@ def restore(
     """Make ``target`` a store with what the folder ``backup`` holds, under a new epoch; see
     ``engine.restore``."""
     origin = Place(backup, config, vfs)
-    if not origin.database.is_file():
+    with usable(backup):
+        found = origin.database.is_file()
+    if not found:
         raise StorePathError(f"there is no backup in {str(backup)!r}: it has no {DATABASE_NAME}")
-    if target.exists() and target.samefile(backup):
+    with usable(target):
+        same = target.exists() and target.samefile(backup)
+    if same:
         raise StorePathError(f"{str(backup)!r} is the store itself; give the folder of a backup")
     place = _durable(Place(target, config, vfs, PART))
     with _making(place):
@@ -133,6 +138,20 @@ def remove_part(folder: Path) -> None:
         StorePathError: it cannot be removed.
     """
     _remove(folder, PART, _AND_BESIDE)
+
+
+def _require_outside(target: Path, store: Path) -> None:
+    """
+    Raises:
+        StorePathError: a copy there would be part of what it is a copy of.
+    """
+    with usable(target):
+        inside = target.resolve() != store.resolve() and store.resolve() in target.resolve().parents
+    if inside:
+        raise StorePathError(
+            f"{str(target)!r} lies inside the store {str(store)!r}, and would be lost with it;"
+            " give a folder elsewhere"
+        )
 
 
 def _exists(folder: Path) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agentmem.disk import sync_path
@@ -10,7 +12,7 @@ from agentmem.errors import StoreCorruptError, StorePathError
 from agentmem.store.faults import path_error
 from agentmem.store.lock import WriteLock
 
-__all__ = ["FileIdentity", "is_made", "make_folder", "open_lock", "require_nothing_lost"]
+__all__ = ["FileIdentity", "is_made", "make_folder", "open_lock", "require_nothing_lost", "usable"]
 
 #: Bytes 18 and 19 of a database file are 2 once it has a write-ahead log (SQLite file format).
 _WAL_MARK = slice(18, 20)
@@ -23,19 +25,34 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
         StorePathError: it is a file, or cannot be made.
     """
     folder = Path(os.path.abspath(os.fspath(path)))
-    if folder.exists() and not folder.is_dir():
-        raise StorePathError(
-            f"{str(folder)!r} is a file; a store is a folder: give the path of one, or of "
-            "nothing yet"
-        )
-    try:
+    with usable(folder):
+        if folder.exists() and not folder.is_dir():
+            raise StorePathError(
+                f"{str(folder)!r} is a file; a store is a folder: give the path of one, or of "
+                "nothing yet"
+            )
+        if folder.is_symlink() and not folder.exists():
+            raise StorePathError(
+                f"{str(folder)!r} is a link to {os.readlink(folder)!r}, which is not there; make"
+                " that folder, or give the path of another"
+            )
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for made in missing:  # SQLite syncs what is in the folder, nobody else the folder's name
             sync_path(made.parent)
+    return folder
+
+
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """
+    Raises:
+        StorePathError, StoreFullError: in place of any OSError of the block.
+    """
+    try:
+        yield
     except OSError as error:
         raise path_error(error, folder) from error
-    return folder
 
 
 def open_lock(folder: Path) -> WriteLock:

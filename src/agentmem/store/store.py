@@ -24,6 +24,7 @@ from agentmem.store.folder import (
     make_folder,
     open_lock,
     require_nothing_lost,
+    usable,
 )
 from agentmem.store.model import Model
 from agentmem.store.pool import ReaderPool
@@ -101,12 +102,14 @@ class Store:
 
         Raises:
             StoreCorruptError: it has lost its database.
+            StorePathError: no folder can have this name.
         """
         database = Path(path) / DATABASE_NAME
-        if database.is_file():
-            return True
-        if database.parent.is_dir():
-            require_nothing_lost(database)
+        with usable(database.parent):
+            if database.is_file():
+                return True
+            if database.parent.is_dir():
+                require_nothing_lost(database)
         return False
 
     def _prepare(self) -> None:

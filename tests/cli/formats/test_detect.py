@@ -53,7 +53,7 @@ def test_each_format_is_recognised(write, content, expected, name) -> None:
         ('{"title": "x"}', "line 1: cannot tell the format; give --format"),
         ("[[1, 2], null]", "cannot tell the format; give --format"),
         ("[]", "holds no memories"),
-        (b"PAR1\x15\x00", "is a binary file"),
+        (b"PAR1\x15\x00", "is a Parquet or Arrow file"),
         (b"SQLite format 3\x00", "is a binary file"),
     ],
 )

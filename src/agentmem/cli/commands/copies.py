@@ -11,6 +11,7 @@ import click
 from agentmem.cli.opening import require_store
 from agentmem.cli.options import confirm, json_option, settings, store_options, yes_option
 from agentmem.errors import StoreCorruptError
+from agentmem.inputs import check_copy_path
 
 if TYPE_CHECKING:
     from agentmem.cli.progress import Bar
@@ -34,7 +35,7 @@ def backup(folder: str, as_json: bool) -> None:
     path = settings().path
     require_store(path)
     with closing(Store(path)) as store, bar("Backing up", "MB") as shown:
-        made = store.backup(Path(folder).expanduser(), progress=_megabytes(shown))
+        made = store.backup(check_copy_path(folder), progress=_megabytes(shown))
     _report("backed up", made, as_json)
 
 

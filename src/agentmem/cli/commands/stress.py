@@ -108,7 +108,8 @@ def stress(
         require_drawable(file)
     if workers is None:
         workers = given["users"] if kind == "tasks" else min(4, given["users"])
-    embedder = settings().embedder_name or "static"
+    current = settings()
+    embedder = current.embedder or current.usual_embedder or "static"
     plan = Plan(scenario, kind=kind, workers=workers, embedder=embedder, **given)
     ready(embedder)
     with LoadView(plan) as view:

@@ -159,7 +159,7 @@ def _rebuild(source: Source) -> Report:
     from agentmem.cli.importer import rebuild
     from agentmem.cli.progress import bar
 
-    given = settings().embedder_name
+    given = settings().embedder
     with bar(f"Importing {source.stem}", "rows") as shown:
 
         def done(rows: int) -> None:

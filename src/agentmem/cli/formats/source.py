@@ -21,6 +21,7 @@ from agentmem.cli.formats.entry import FormatError
 __all__ = ["Source"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_ARROW_MAGICS = (b"PAR1", b"ARROW1\0\0")  # ``Memory.add_arrow`` reads those
 _CHUNK = 1 << 18
 _JSON_START = re.compile(rb"""\s*(?:\{\s*["}]|(\[)\s*[{["\]])""")
 _SPACE = " \t\r\n\ufeff"
@@ -35,7 +36,7 @@ class Source:
     def __init__(self, path: str) -> None:
         """
         Raises:
-            FormatError: there is no such file, or it cannot be read.
+            FormatError: there is no such file, it cannot be read, or is none for ``import``.
         """
         self.name = "standard input" if path == "-" else path
         self.stem = "stdin" if path == "-" else _stem(path)
@@ -51,6 +52,11 @@ class Source:
                 self.size = status.st_size
                 if not stat.S_ISREG(status.st_mode):
                     self._keep(stream)
+                elif stream.read(8).startswith(_ARROW_MAGICS):
+                    raise FormatError(
+                        f"{path} is a Parquet or Arrow file, which this command does not read:"
+                        " Memory.add_arrow does"
+                    )
         except OSError as error:
             reason = error.strerror or error
             raise FormatError(f"cannot read {path}: {reason}; name a readable file") from None
