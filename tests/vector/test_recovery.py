@@ -422,7 +422,9 @@ def test_a_foreign_table_is_rebuilt(author: Any, filled: Any, folder: Path, tmp_
         other.projection().drain()
         shutil.rmtree(folder)
         shutil.copytree(tmp_path / "other" / "vectors.lance", folder)
-        assert any("another store" in line for line in filled.verify())
+        assert (
+            filled.verify() == []
+        )  # it has nothing of this store, and the next drain makes it anew
         assert_whole(author, filled)
         assert len(list(folder.glob("*.lance"))) == 1
     finally:
