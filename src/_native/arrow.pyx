@@ -331,6 +331,7 @@ cdef int _export_array(Column column, ArrowArray *array) except -1:
     return 0
 
 
+# Destructors: nobody is there to raise to, and a capsule that was made here has its name.
 cdef void _free_schema_capsule(object capsule) noexcept:
     cdef ArrowSchema *schema = <ArrowSchema *>PyCapsule_GetPointer(capsule, "arrow_schema")
     if schema.release is not NULL:

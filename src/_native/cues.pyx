@@ -99,7 +99,7 @@ cdef class Glance:
             sentence = _ends(chars[i - 1])
         return names if lower else [], dated
 
-    cdef bint _has(self, uint64_t hashed) noexcept:
+    cdef bint _has(self, uint64_t hashed) noexcept:  # C alone: nothing in it raises
         cdef Py_ssize_t at = hashed % SLOTS
         while self._slots[at] != 0:
             if self._slots[at] == hashed:

@@ -201,7 +201,7 @@ cdef class Conversation:
             taken += 1
         return taken
 
-    cdef void _measure(self) noexcept:
+    cdef void _measure(self) noexcept:  # C alone: nothing in it raises
         """Lengths of windows and runs, the means; which slots have neighbours."""
         cdef int32_t r, s, at, first, last
         cdef int32_t slots = self._self.runs.slots

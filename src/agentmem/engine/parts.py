@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from agentmem.search.context import CountTokens
     from agentmem.search.items import Items
     from agentmem.search.kept import KeptAnswers
+    from agentmem.search.means import Means
     from agentmem.search.plain import PlainSearch
     from agentmem.search.reading import Reader
     from agentmem.search.searcher import Searcher
@@ -145,17 +146,7 @@ class Parts:
     def plain(self) -> PlainSearch:
         from agentmem.search.plain import PlainSearch
 
-        return PlainSearch(
-            self.store,
-            self.embedder,
-            self.analyzer,
-            self.index,
-            self.large,
-            self.items,
-            self.kept,
-            self.allowed,
-            self.config,
-        )
+        return PlainSearch(self.means, self.kept)
 
     @_Part
     def large(self) -> LargeIndex:
@@ -194,7 +185,14 @@ class Parts:
     def searcher(self) -> Searcher:
         from agentmem.search.searcher import Searcher
 
-        return Searcher(
+        return Searcher(self.means)
+
+    @_Part
+    def means(self) -> Means:
+        """What both kinds of search share."""
+        from agentmem.search.means import Means
+
+        return Means(
             self.store,
             self.embedder,
             self.analyzer,

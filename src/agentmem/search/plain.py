@@ -20,11 +20,10 @@ from agentmem.types import PartitionKey
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from agentmem.config import Config
-    from agentmem.ports import Analyzer, Embedder, Filter, HotIndex, LargeIndex, Snapshot, Store
-    from agentmem.search.allowed import Allowed
-    from agentmem.search.items import Answer, Items
+    from agentmem.ports import Filter, Snapshot
+    from agentmem.search.items import Answer
     from agentmem.search.kept import KeptAnswers
+    from agentmem.search.means import Means
     from agentmem.types import Scope
 
 __all__ = ["PlainSearch"]
@@ -50,28 +49,13 @@ class _Asked(NamedTuple):
 class PlainSearch:
     """Plain searches of one store.  Any thread."""
 
-    def __init__(
-        self,
-        store: Store,
-        embedder: Embedder,
-        analyzer: Analyzer,
-        index: HotIndex,
-        large: LargeIndex,
-        items: Items,
-        kept: KeptAnswers,
-        allowed: Allowed,
-        config: Config,
-    ) -> None:
-        self._store = store
-        self._embedder = embedder
-        self._analyzer = analyzer
-        self._index = index
-        self._large = large
-        self._items = items
-        self._kept = kept
-        self._allowed = allowed
+    def __init__(self, means: Means, kept: KeptAnswers) -> None:
+        self._store, self._embedder, self._analyzer = means.store, means.embedder, means.analyzer
+        self._index, self._large = means.index, means.large
+        self._items, self._allowed, self._kept = means.items, means.allowed, kept
+        config = means.config
         self._max_bytes = config.limits.max_query_bytes
-        self._dim = embedder.dim
+        self._dim = means.embedder.dim
         self._timeless = not config.ranking.recency_weight
 
     def search(

@@ -17,19 +17,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from agentmem.config import Config
     from agentmem.ports import (
-        Analyzer,
-        Embedder,
         Filter,
-        HotIndex,
-        LargeIndex,
         Remake,
         Snapshot,
-        Store,
     )
-    from agentmem.search.allowed import Allowed
-    from agentmem.search.items import Items
+    from agentmem.search.means import Means
     from agentmem.search.query import Queries
     from agentmem.types import Hit, Record, Scope, SearchMode, TermBatch
 
@@ -79,25 +72,11 @@ class _Search:
 class Searcher:
     """Search of one store with one embedder.  Safe on any thread."""
 
-    def __init__(
-        self,
-        store: Store,
-        embedder: Embedder,
-        analyzer: Analyzer,
-        index: HotIndex,
-        large: LargeIndex,
-        items: Items,
-        allowed: Allowed,
-        config: Config,
-    ) -> None:
-        self._store = store
-        self._embedder = embedder
-        self._analyzer = analyzer
-        self._index = index
-        self._large = large
-        self._items = items
-        self._allowed = allowed
-        self._limits = config.limits
+    def __init__(self, means: Means) -> None:
+        self._store, self._embedder, self._analyzer = means.store, means.embedder, means.analyzer
+        self._index, self._large = means.index, means.large
+        self._items, self._allowed = means.items, means.allowed
+        self._limits = means.config.limits
 
     def search_batch(
         self,

@@ -100,7 +100,9 @@ def drive_threads(actors: Sequence[Actor], begin: int, end: int, arrivals: Arriv
 async def drive_tasks(
     actors: Sequence[Actor], begin: int, end: int, arrivals: Arrivals | None
 ) -> None:
-    """One task for each actor until ``end``; in an open loop, a task for each call."""
+    """One task for each actor until ``end``; in an open loop, a task for each call.
+
+    All begin at ``begin``, when workers of other processes do."""
     await asyncio.sleep(max(0, begin - perf_counter_ns()) / 1e9)
     if arrivals is None:
 
@@ -132,7 +134,7 @@ async def _open_loop(actors: Sequence[Actor], arrivals: Arrivals) -> None:
             failures.append(error)
 
     while not failures and (due := arrivals.next()) is not None:
-        # Also when it is late: the others must get on.
+        # Until the next call is due; also when it is late: the others must get on.
         await asyncio.sleep(max(0, due - perf_counter_ns()) / 1e9)
         if not idle:
             waiting.append(due)
@@ -147,6 +149,7 @@ async def _open_loop(actors: Sequence[Actor], arrivals: Arrivals) -> None:
 
 
 def _wait_until(due: int) -> None:
+    """Until the call is due: calls come at times fixed beforehand, and none of this is measured."""
     ahead = due - perf_counter_ns()
     if ahead > 0:
         time.sleep(ahead / 1e9)

@@ -22,7 +22,9 @@ from agentmem.vector.state import BuildState
 
 __all__ = ["main"]
 
-_LOOK = 0.2  # seconds between two looks for a request to stop
+#: Seconds between two looks for a request to stop.  It is a file, since any process may ask and
+#: need not be the parent; no portable call waits for one to appear.
+_LOOK = 0.2
 
 
 def main() -> int:

@@ -1,14 +1,13 @@
-"""Protocols through which the upper floors see the lower ones.
-
-``write`` and ``search`` know the store, the embedder, the index and the projection only by
-these shapes; ``engine`` is the one place where the concrete classes meet them.
-"""
+"""The store: snapshots, transactions, the log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from agentmem.ports.text import Remake
+from agentmem.ports.work import Progress
 
 if TYPE_CHECKING:
     import os
@@ -18,98 +17,21 @@ if TYPE_CHECKING:
 
     from agentmem.types import (
         Changes,
-        Cues,
         HistoryEntry,
-        Hit,
         IndexRows,
         MemoryColumns,
         NewMemory,
         PartitionKey,
         Record,
         Scope,
-        SearchMode,
         Tail,
         TermBatch,
         VectorSource,
     )
 
-__all__ = [
-    "Analyzer",
-    "Aside",
-    "Embedder",
-    "Filter",
-    "HotIndex",
-    "LargeIndex",
-    "Progress",
-    "Projection",
-    "Remake",
-    "Snapshot",
-    "StaleSnapshot",
-    "Store",
-    "Work",
-    "WriteTransaction",
-]
+__all__ = ["Filter", "Snapshot", "StaleSnapshot", "Store", "WriteTransaction"]
 
 T = TypeVar("T")
-
-#: ``progress(done, total)``; ``total`` is 0 while unknown.
-Progress = Callable[[int, int], None]
-#: From texts to their vectors ``(n, dim)`` float32, normalised, and their keyword terms.
-Remake = Callable[[Sequence[str]], "tuple[NDArray[np.float32], TermBatch]"]
-
-
-#: What runs beside everything else: it asks now and then whether it is to stop.
-Work = Callable[[Callable[[], bool]], None]
-
-
-class Aside(Protocol):
-    """Runs some ``Work`` in a thread of its own."""
-
-    def start(self) -> None:
-        """Begin a run unless one is under way or ``stop`` was called."""
-        ...
-
-    def stop(self) -> None:
-        """End a run at its next step and wait for that; no other will start."""
-        ...
-
-
-@runtime_checkable
-class Embedder(Protocol):
-    """Text to vectors.  ``model_id`` and ``dim`` are known before any weight is loaded."""
-
-    @property
-    def dim(self) -> int: ...
-
-    @property
-    def model_id(self) -> str:
-        """Hash of weights, recipe and calibration; equal ids mean interchangeable vectors."""
-        ...
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """``(n, dim)`` float32, L2-normalised, row i of text i; any thread, no shared lock."""
-        ...
-
-    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The same for search queries (some models prefix them)."""
-        ...
-
-    def warm_up(self) -> None:
-        """Load everything now instead of on first use."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class Analyzer(Protocol):
-    """Text to keyword terms."""
-
-    @property
-    def recipe(self) -> str:
-        """Name and version of segmentation, folding, stop words and stemmer; stored in meta."""
-        ...
-
-    def analyze(self, texts: Sequence[str]) -> TermBatch: ...
 
 
 class Filter(Protocol):
@@ -469,147 +391,3 @@ class StaleSnapshot(Exception):
 
     A signal between ``HotIndex`` and ``search``; it never reaches a caller of the library.
     """
-
-
-class HotIndex(Protocol):
-    """Partitions in memory, exact hybrid search inside them."""
-
-    def search(
-        self,
-        snapshot: Snapshot,
-        partition: PartitionKey,
-        *,
-        mode: SearchMode,
-        vectors: NDArray[np.float32] | None,
-        terms: TermBatch | None,
-        top_k: int,
-        now: int | None,
-        scope: Scope,
-        allowed: NDArray[np.int64] | None,
-        threshold: float | None,
-        explain: bool,
-        private: bool = False,
-        cues: Sequence[Cues] | None = None,
-        at: int | None = None,
-    ) -> list[list[Hit]]:
-        """The best memories per query, best first, ties by smaller key.
-
-        ``vectors`` is ``(q, dim)`` normalised (None in keyword mode), ``terms`` has q texts (None
-        in dense mode), ``now`` hides what expired by then (None shows it), ``scope`` must match
-        in all its given fields, ``allowed`` are ascending keys that a filter left over (None:
-        all).  ``cues`` are one per query, for hybrid mode; ``at`` is the time, in microseconds,
-        from which recency counts (None: now).
-        Brings itself to ``snapshot.seq`` first; ``private`` instead searches a copy of the
-        partition that is read for this call only.
-
-        Raises:
-            StaleSnapshot: the partition has changed since the snapshot (never if private).
-        """
-        ...
-
-    def version(
-        self, snapshot: Snapshot, partition: PartitionKey, now: int | None
-    ) -> tuple[int, int]:
-        """A number that no other state of any partition has had in this process, and when, after
-        ``now``, the next memory of the partition expires (``types.NEVER``; also if ``now`` is
-        None): what was answered at one number is good until then.
-
-        Raises:
-            StaleSnapshot: as ``search``.
-        """
-        ...
-
-    def clear(self) -> None:
-        """Forget every partition (another epoch, another model)."""
-        ...
-
-    def stats(self) -> dict[str, Any]: ...
-
-
-class LargeIndex(Protocol):
-    """The same of partitions that are too large to be held in memory."""
-
-    def serves(self, snapshot: Snapshot, partition: PartitionKey) -> bool:
-        """Whether a partition is that large; cheap."""
-        ...
-
-    def search(
-        self,
-        snapshot: Snapshot,
-        partition: PartitionKey,
-        *,
-        mode: SearchMode,
-        vectors: NDArray[np.float32] | None,
-        terms: TermBatch | None,
-        top_k: int,
-        now: int | None,
-        scope: Scope,
-        where: Filter | None,
-        threshold: float | None,
-        explain: bool,
-        cues: Sequence[Cues] | None,
-        at: int | None,
-    ) -> list[list[Hit]] | None:
-        """As ``HotIndex.search``, with the filter itself in place of the keys that it leaves.  None
-        where the partition changes in a way that is better followed in memory.
-
-        Raises:
-            StaleSnapshot: the partition has changed since the snapshot.
-        """
-        ...
-
-    def clear(self) -> None:
-        """Forget every partition, and leave nothing of them on disk."""
-        ...
-
-    def stats(self) -> dict[str, Any]: ...
-
-
-class Projection(Protocol):
-    """A LanceDB table that follows the log."""
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is anything of it on disk, sound or not."""
-        ...
-
-    def elsewhere(self, seq: int) -> list[str]:
-        """Other places, outside the store, that may hold what was purged until ``seq``, and that
-        this process is not configured for."""
-        ...
-
-    def drain(self, *, progress: Progress | None = None) -> int:
-        """Apply the log's tail; returns the seq reached.  One drainer at a time across
-        processes; the others wait for it."""
-        ...
-
-    def index(self) -> None:
-        """Drain, then wait until the table's indexes cover what they are due to cover."""
-        ...
-
-    @property
-    def seq(self) -> int:
-        """The last event applied, without importing lancedb; 0 when there is no table."""
-        ...
-
-    def verify(self) -> list[str]:
-        """Differences from SQLite at the applied seq; empty when equal."""
-        ...
-
-    def rebuild(self, *, progress: Progress | None = None) -> int:
-        """Drop the table and fill it again from SQLite."""
-        ...
-
-    def discard(self) -> None:
-        """Remove the table and whatever else there is of it; the next drain makes it anew."""
-        ...
-
-    def purge(self) -> None:
-        """Drain, then rewrite the data files so that deleted rows are on no disk block."""
-        ...
-
-    def clear_unused(self) -> None:
-        """Remove the table inside the store where one outside is configured."""
-        ...
-
-    def close(self) -> None: ...
