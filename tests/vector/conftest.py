@@ -107,6 +107,11 @@ class Author:
             tx.purge(ids)
         self.store.scrub()
 
+    def assert_whole(self, lance: Any) -> None:
+        """Drains, and compares with the store row by row."""
+        assert lance.drain() == self.store.last_seq()
+        assert lance.verify() == []
+
     def close(self) -> None:
         for projection in self.projections:
             projection.close()
@@ -133,3 +138,16 @@ def table_of(folder: Path) -> Any:
     db = lancedb.connect(str(folder))
     (name,) = db.list_tables().tables
     return db.open_table(name)
+
+
+@pytest.fixture
+def folder(store_path: Path) -> Path:
+    return store_path / "vectors.lance"
+
+
+@pytest.fixture
+def filled(author: Any, lance: Any) -> Any:
+    """A drained projection of thirty memories."""
+    author.add(30)
+    lance.drain()
+    return lance

@@ -17,7 +17,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,6 +25,7 @@ from typing import Protocol
 from agentmem.errors import ClosedError
 
 __all__ = [
+    "CanRest",
     "File",
     "Handle",
     "Owner",
@@ -34,6 +35,7 @@ __all__ = [
     "opening",
     "remove_owner",
     "require_usable",
+    "rest_all",
 ]
 
 #: Device and inode of a database.
@@ -57,8 +59,8 @@ class Handle(Protocol):
         ...
 
 
-class Owner(Protocol):
-    """A store, whose connections can be brought to rest.  ``rest`` and ``wake`` alternate."""
+class CanRest(Protocol):
+    """What uses connections.  ``rest`` and ``wake`` alternate."""
 
     def rest(self, deadline: float) -> bool:
         """Wait until no connection is in use, and keep it so; False, with nothing kept, if that
@@ -66,6 +68,22 @@ class Owner(Protocol):
         ...
 
     def wake(self) -> None: ...
+
+
+def rest_all(parts: Sequence[CanRest], deadline: float) -> bool:
+    """Bring all to rest, in this order, or none."""
+    rested: list[CanRest] = []
+    for part in parts:
+        if not part.rest(deadline):
+            for one in reversed(rested):
+                one.wake()
+            return False
+        rested.append(part)
+    return True
+
+
+class Owner(CanRest, Protocol):
+    """A store, whose connections can be brought to rest."""
 
     def handles(self) -> list[Handle]:
         """The connections that ``rest`` is about."""

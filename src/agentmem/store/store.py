@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -447,19 +447,15 @@ class Store:
 
     # -- when the process forks: see ``forking``
     def rest(self, deadline: float) -> bool:
-        rested: list[_CanRest] = []
-        parts: tuple[_CanRest, ...] = (self._lock, self._readers, self._checkpoints, self._watch)
-        for part in parts:
-            if not part.rest(deadline):
-                for one in reversed(rested):
-                    one.wake()
-                return False
-            rested.append(part)
-        return True
+        return forking.rest_all(self._resting, deadline)
 
     def wake(self) -> None:
-        for part in (self._watch, self._checkpoints, self._readers, self._lock):
+        for part in reversed(self._resting):
             part.wake()
+
+    @property
+    def _resting(self) -> tuple[forking.CanRest, ...]:
+        return self._lock, self._readers, self._checkpoints, self._watch
 
     def handles(self) -> list[forking.Handle]:
         writer = [] if self._writer is None else [self._writer]
@@ -472,8 +468,3 @@ class Store:
 
     def forked(self) -> None:
         self._lock.forget()
-
-
-class _CanRest(Protocol):
-    def rest(self, deadline: float) -> bool: ...
-    def wake(self) -> None: ...
