@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 TRANSFORMERS = ["minilm", "minilm-fp32"]
 
 
-def loaded(name: str) -> LocalEmbedder:
-    made = embed.create(models.resolve(name), lambda: models.provision(name), EmbeddingConfig())
+def loaded(name: str, **settings: int) -> LocalEmbedder:
+    made = embed.create(
+        models.resolve(name), lambda: models.provision(name), EmbeddingConfig(**settings)
+    )
     made.warm_up()
     return made
 
@@ -131,6 +133,39 @@ class Texts:
 
     def time_one_query(self, name: str) -> None:
         self.embedder.embed_queries(self.query)
+
+
+class OneCaller:
+    """One text a call, one call at a time: all cores for it, against one thread, in turns."""
+
+    params = (TRANSFORMERS,)
+    param_names = ("model",)
+    timeout = 300
+
+    def setup(self, name: str) -> None:
+        self.texts = common.texts(400)
+        self.embedder = loaded(name)
+        self.narrow = loaded(name, threads_alone=1)
+        for text in self.texts[:100]:  # the session of several threads is opened meanwhile
+            self.embedder.embed([text])
+
+    def teardown(self, *_: object) -> None:
+        self.embedder.close()
+        self.narrow.close()
+
+    def track_against_one_thread(self, name: str) -> float:
+        ratios = []
+        for i in range(100, 400, 20):
+            times = []
+            for embedder in (self.narrow, self.embedder):
+                begin = time.perf_counter()
+                for text in self.texts[i : i + 20]:
+                    embedder.embed([text])
+                times.append(time.perf_counter() - begin)
+            ratios.append(times[0] / times[1])
+        return statistics.median(ratios)
+
+    track_against_one_thread.unit = "ratio"  # type: ignore[attr-defined]
 
 
 class Callers:

@@ -50,6 +50,7 @@ class EmbeddingConfig:
 
     sessions: int = 0  # model calls at the same time; 0: one per usable core, at most 8
     threads_per_session: int = 1  # more than 1: each call's own, and a copy of the weights each
+    threads_alone: int = 0  # of a call that runs by itself; 0: one per usable core, at most 4
     max_batch_tokens: int = 512  # padded tokens of one model call; larger ones leave the cache
     max_length: int = 0  # tokens kept of a text; 0: the model's own limit
     cache_entries: int = 10_000  # vectors kept in memory by their text; 0: none
@@ -62,17 +63,22 @@ class EmbeddingConfig:
                 f"config.embedding.sessions must be at most {_MOST_CALLS}, not {self.sessions};"
                 " more model calls at the same time than cores only wait for one another"
             )
+        for name in ("threads_per_session", "threads_alone"):
+            if getattr(self, name) > _MOST_CALLS:
+                raise ConfigError(
+                    f"config.embedding.{name} must be at most {_MOST_CALLS}, not"
+                    f" {getattr(self, name)}; threads beyond the cores only wait for one another"
+                )
 
     @property
     def calls(self) -> int:
         """Model calls at the same time: ``sessions``, or what 0 stands for here."""
-        if self.sessions:
-            return self.sessions
-        if hasattr(os, "sched_getaffinity"):
-            usable = len(os.sched_getaffinity(0))
-        else:
-            usable = os.cpu_count() or 1
-        return min(usable, 8)
+        return self.sessions or min(_usable_cores(), 8)
+
+    @property
+    def wide(self) -> int:
+        """Threads of a call that runs by itself: ``threads_alone``, or what 0 stands for here."""
+        return self.threads_alone or min(_usable_cores(), 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +194,12 @@ class Config:
         """
         config: Config = _build(cls, values, "config")
         return config
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _build(kind: type[Any], values: Any, where: str) -> Any:

@@ -2,7 +2,8 @@
 
 One ONNX Runtime session is shared by all threads: a session whose operators use one thread
 runs in the thread that calls it, so calls on the same session run side by side and there is one
-copy of the weights however many they are (docs/embedding.md has the measurements).
+copy of the weights however many they are.  A call that has the model to itself takes a second
+session, whose operators use several threads (docs/embedding.md has the measurements).
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from agentmem._native import vectors
+from agentmem.embed.alone import Alone
+from agentmem.embed.sessions import open_session, run
 from agentmem.embed.slots import Slots
 from agentmem.embed.text import Reader
-from agentmem.embed.work import Batch, Work
-from agentmem.errors import ModelCorruptError, ModelError
+from agentmem.embed.work import Work
+from agentmem.errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,62 +27,7 @@ if TYPE_CHECKING:
     from agentmem.config import EmbeddingConfig
     from agentmem.types import ModelFiles
 
-__all__ = ["OnnxEncoder", "open_session"]
-
-#: Every error of ONNX Runtime; they have no common base.
-_ORT_ERRORS: tuple[type[Exception], ...] = tuple(
-    kind
-    for kind in vars(ort_errors).values()
-    if isinstance(kind, type) and issubclass(kind, Exception)
-)
-
-OUTPUT = "last_hidden_state"
-
-
-def open_session(files: ModelFiles, threads: int = 1) -> ort.InferenceSession:
-    """A session with the settings that were measured best.
-
-    Raises:
-        ModelCorruptError: the file cannot be loaded, or is not the encoder it should be.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # errors come as exceptions, not on stderr
-    # Idle workers must sleep: the cores belong to the application.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A memory plan per input shape helps fixed shapes only, and there would be hundreds.
-    options.enable_mem_pattern = False
-    try:
-        session = ort.InferenceSession(
-            str(files.weights),
-            options,
-            providers=["CPUExecutionProvider"],
-            # Its fused kernel is scalar, 5 times as slow as the two operators it replaces.
-            disabled_optimizers=["SkipLayerNormFusion"],
-        )
-    except _ORT_ERRORS as e:
-        raise ModelCorruptError(
-            f"{files.weights} cannot be loaded ({e}); agentmem models verify checks it, "
-            f"agentmem models pull --force {files.name} makes it again"
-        ) from e
-    _check(session, files)
-    return session
-
-
-def _check(session: ort.InferenceSession, files: ModelFiles) -> None:
-    inputs = {i.name for i in session.get_inputs()}
-    outputs = {o.name: o.shape for o in session.get_outputs()}
-    if inputs != {"input_ids", "attention_mask"} or OUTPUT not in outputs:
-        raise ModelCorruptError(
-            f"{files.weights} has inputs {sorted(inputs)} and outputs {sorted(outputs)}; an "
-            f"encoder has input_ids and attention_mask, and {OUTPUT}"
-        )
-    width = outputs[OUTPUT][-1] if outputs[OUTPUT] else None
-    if isinstance(width, int) and width != files.dim:
-        raise ModelCorruptError(
-            f"{files.weights} makes vectors of {width} dimensions, {files.name} has {files.dim}"
-        )
+__all__ = ["OnnxEncoder"]
 
 
 class OnnxEncoder:
@@ -113,6 +59,11 @@ class OnnxEncoder:
         # One more of those, so that no core waits while a slot changes hands.
         self._small: Slots[Any] = Slots([*items, sessions[0]])
         self._helpers = ThreadPoolExecutor(max(self.size - 1, 1), "agentmem-embed")
+        wide = config.wide
+        self._alone = Alone(
+            lambda: open_session(files, wide, awake=True) if wide > threads else None,
+            self._helpers,
+        )
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """``(n, dim)`` float32, L2-normalised.
@@ -122,15 +73,18 @@ class OnnxEncoder:
             ModelError: the model failed, or made NaN or infinity.
         """
         out = np.empty((len(texts), self._dim), np.float32)
-        work = Work(texts, self._reader.ids, limit=self._limit, sessions=self.size)
-        batches, tokens = work.first()
-        slots = self._small if tokens <= self._limit else self._large
-        try:
-            self._call_helpers(work, slots, out, min(batches, self.size) - 1)
-            self._drain(work, slots, out)
-            work.wait()
-        finally:
-            work.stop()
+        with self._alone.call() as call:
+            work = Work(texts, self._reader.ids, limit=self._limit, sessions=self.size)
+            batches, tokens = work.first()
+            slots = self._small if tokens <= self._limit else self._large
+            if batches == 1:
+                slots = call.wide(tokens) or slots
+            try:
+                self._call_helpers(work, slots, out, min(batches, self.size) - 1)
+                self._drain(work, slots, out)
+                work.wait()
+            finally:
+                work.stop()
         if not np.isfinite(vectors.normalize(out)).all():
             raise ModelError(
                 f"model {self._name!r} made NaN or infinity; agentmem models verify checks its "
@@ -154,7 +108,7 @@ class OnnxEncoder:
             error: BaseException | None = None
             try:
                 with slots.borrow() as session:
-                    hidden = self._run(session, batch)
+                    hidden = run(session, batch.ids, batch.mask, self._name)
                 if self._cls:
                     out[batch.rows] = hidden[:, 0]
                 else:
@@ -164,17 +118,6 @@ class OnnxEncoder:
                 raise
             finally:
                 work.done(error)
-
-    def _run(self, session: Any, batch: Batch) -> NDArray[np.float32]:
-        try:
-            hidden: NDArray[np.float32] = session.run(
-                [OUTPUT], {"input_ids": batch.ids, "attention_mask": batch.mask}
-            )[0]
-        except _ORT_ERRORS as e:
-            raise ModelError(
-                f"model {self._name!r} failed on a batch of shape {batch.ids.shape}: {e}"
-            ) from e
-        return hidden
 
     def close(self) -> None:
         """Lets running calls finish in their own threads."""
