@@ -46,6 +46,10 @@ __all__ = ["Parts"]
 
 _T = TypeVar("_T")
 
+#: Groups of writers beyond those that can embed at the same time: no core of the model waits while
+#: one commits.  20 threads came to 0.77 of the batch rate with one, 0.62 with none, 0.70 with two.
+_COMMITTING = 1
+
 _log = logging.getLogger("agentmem.store")
 
 
@@ -221,7 +225,7 @@ class Parts:
         settings = self.config.write
         return WriteQueue(
             self.writer.work,
-            leaders=settings.leaders or self.config.embedding.calls,
+            leaders=settings.leaders or self.config.embedding.calls + _COMMITTING,
             shared_rows=settings.shared_rows,
             alone_rows=settings.alone_rows,
             calls=settings.queue_calls,
