@@ -50,13 +50,25 @@ def test_it_is_opened_once_and_only_when_calls_could_have_used_it(
 ) -> None:
     made: list[str] = []
     alone = Alone(lambda: made.append("wide") or "wide", helper)  # type: ignore[func-returns-value]
-    for _ in range(3):
-        small_call(alone)
+    small_call(alone)
+    for _ in range(10):
         with alone.call():
             pass  # a large batch: no use for it
     helper.submit(lambda: None).result()
     assert made == []
     for _ in range(100):
+        small_call(alone)
+    helper.submit(lambda: None).result()
+    assert made == ["wide"]
+
+
+def test_warming_up_opens_it_once(helper: ThreadPoolExecutor) -> None:
+    made: list[str] = []
+    alone = Alone(lambda: made.append("wide") or "wide", helper)  # type: ignore[func-returns-value]
+    alone.warm_up()
+    assert alone._wide is not None
+    alone.warm_up()
+    for _ in range(20):
         small_call(alone)
     helper.submit(lambda: None).result()
     assert made == ["wide"]
@@ -128,7 +140,7 @@ def test_vectors_are_the_same(
     for text in texts:
         wide._alone._cost = [1.0, 0.0]  # as if several threads were always quicker
         np.testing.assert_allclose(wide.encode([text]), narrow.encode([text]), atol=1e-6)
-        if wide._alone._wide is None and wide._alone._met >= 4:
+        if wide._alone._wide is None and wide._alone._met >= 2:
             wide._helpers.submit(lambda: None).result()  # it is being opened
         lent += wide._alone._wide is not None
     assert lent > 20

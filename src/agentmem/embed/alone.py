@@ -19,7 +19,7 @@ _log = logging.getLogger("agentmem.embed")
 
 #: Calls that had the model to themselves before the wide session is opened: a program that
 #: embeds one query and ends should not pay for it.
-_WORTH_IT = 4
+_WORTH_IT = 2
 
 #: Of so many calls one takes the session that was slower of late, to see whether it still is.
 _LOOK_AGAIN = 32
@@ -54,6 +54,13 @@ class Alone:
     def call(self) -> Call:
         """To be entered for the time of a call."""
         return Call(self)
+
+    def warm_up(self) -> None:
+        """Open the session now, unless somebody has or is about to."""
+        with self._lock:
+            met, self._met = self._met, max(self._met, _WORTH_IT)
+        if met < _WORTH_IT:
+            self._open()
 
     def _begin(self) -> bool:
         with self._lock:

@@ -25,6 +25,7 @@ class Encoder(Protocol):
     """A loaded model."""
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]: ...
+    def warm_up(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -92,8 +93,9 @@ class LocalEmbedder:
         return _unique(queries, loaded.encoder, self.dim)
 
     def warm_up(self) -> None:
-        """Load the model now and run it once."""
-        self.embed(["warm up"])
+        """Load the model now, with all that it opens later else, and run it once."""
+        self._check_open()
+        self._ready().encoder.warm_up()
 
     def close(self) -> None:
         """Calls that are running finish; later ones raise ``ClosedError``."""

@@ -119,6 +119,11 @@ class OnnxEncoder:
             finally:
                 work.done(error)
 
+    def warm_up(self) -> None:
+        """Run the model once, and have the session of several threads ready, too."""
+        self.encode(["warm up"])
+        self._alone.warm_up()
+
     def close(self) -> None:
         """Lets running calls finish in their own threads."""
         self._helpers.shutdown(wait=False)

@@ -71,6 +71,10 @@ class StaticEncoder:
                 f"the tokenizer of model {self._name!r} does not belong to its table: {e}"
             ) from e
 
+    def warm_up(self) -> None:
+        """Touch the table and the tokenizer once."""
+        self.encode(["warm up"])
+
     def close(self) -> None:
         """Nothing to stop; the mapping goes with the object."""
 
