@@ -18,7 +18,7 @@ __all__ = ["AgentMem"]
 class AgentMem(Contender):
     """One ``Memory``; with vectors given, searched by them alone."""
 
-    setup = 'defaults, after `warm_up()`; with vectors given, `mode="dense"`'
+    setup = 'defaults, after `warm_up()`; with vectors given, `mode="dense"` and no model'
     durability = "text, vector, keywords and history in one transaction, synced to disk"
 
     def __init__(self, folder: Path, model: str, mode: str = "hybrid") -> None:
@@ -26,7 +26,8 @@ class AgentMem(Contender):
         from agentmem import Memory
 
         self._memory = Memory(folder, embedder=model, user_id=USER)
-        self._memory.warm_up()  # mem0 loads its model when it is made; here that is asked for
+        if mode == "hybrid":  # texts are given: mem0 loads its model when it is made, too
+            self._memory.warm_up()
         self._mode: Any = mode
 
     def add(self, row: Row) -> None:
