@@ -187,6 +187,7 @@ class AsyncMemory:
             pool.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
+        self._memory._engine.check_usable()
         return self
 
     async def __aexit__(

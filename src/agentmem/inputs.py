@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,13 @@ __all__ = [
     "without_secrets",
 ]
 
+#: Of a URI; ``Path`` makes one slash of two, and a drive of Windows has one letter.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _MAX_JSON_DEPTH = 64
+#: ``sys.int_info.str_digits_check_threshold``: so many digits every Python reads, whatever limit
+#: somebody has set there.
+_MOST_DIGITS = 640
+_MOST_INTEGER = 10**_MOST_DIGITS
 # Made once: ``json.dumps`` with settings makes an encoder at every call, for half its time.
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _TINY_NORM = 1e-18  # its square is near the smallest normal float32
@@ -78,6 +85,12 @@ def check_path(path: object) -> Path:
     text = os.fspath(path)
     if not text.strip() or "\0" in text or not _encodable(text):
         raise StorePathError(f"{text!r} cannot name a folder; give the path of one")
+    if _SCHEME.match(text):
+        raise StorePathError(
+            f"{without_secrets(text)!r} is a URI, and a store is a folder on this machine; give the"
+            " path of one. Its LanceDB table may be elsewhere, also in object storage:"
+            " config={'projection': {'uri': ...}}"
+        )
     return Path(text).expanduser()
 
 
@@ -282,10 +295,10 @@ def _check_json(value: Any, where: str, depth: int) -> None:
     if kind is str:
         _check_json_text(value, where)
     elif kind is int:
-        if not -(2**63) <= value < 2**63:
+        if not -_MOST_INTEGER < value < _MOST_INTEGER:
             raise InvalidInputError(
-                f"{where} is an integer beyond 64 bits ({shorten(value)}), which filters cannot"
-                " compare exactly; store it as a string"
+                f"{where} is an integer of more than {_MOST_DIGITS} digits ({shorten(value)}),"
+                " which not every Python reads back; store it as a string"
             )
     elif kind is bool or value is None:
         pass

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -139,6 +142,41 @@ def test_a_failed_export_leaves_no_file(run, filled, tmp_path) -> None:
     run("export", tmp_path / "a.jsonl", "--unscoped", "--filter", '{"x": {"near": 1}}', code=2)
     run("export", tmp_path / "absent" / "a.jsonl", "--unscoped", code=2)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_what_a_killed_export_leaves_the_next_one_removes(run, filled, tmp_path) -> None:
+    path = tmp_path / "a.jsonl"
+    write = (
+        "import sys\nfrom agentmem.cli.exporters import target\n"
+        "with target(sys.argv[1], force=True) as stream:\n"
+        "    stream.write(b'half')\n    stream.flush()\n"
+        "    print('writing', flush=True)\n    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", write, str(path)]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as other:
+        assert other.stdout.readline() == "writing\n"
+        [part] = tmp_path.glob(".a.jsonl.*.part")
+        (tmp_path / ".b.jsonl.abcdefgh.part").touch()  # of another name
+        run("export", path, "--unscoped")
+        assert part.read_bytes() == b"half"  # somebody is at it
+        other.kill()
+    assert part.exists()
+    run("export", path, "--unscoped", "--force")
+    assert len(lines(path)) == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".b.jsonl.abcdefgh.part",
+        "a.jsonl",
+        "store",
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.jsonl.gz", "a.2025"])
+def test_a_name_of_another_layout_is_refused(run, filled, tmp_path, name) -> None:
+    result = run("export", tmp_path / name, "--unscoped", code=2)
+    assert "but for .jsonl, .ndjson, .parquet, .pq, .archive" in result.stderr
+    assert not (tmp_path / name).exists()
+    run("export", tmp_path / name, "--unscoped", "--format", "jsonl")
+    assert len(lines(tmp_path / name)) == 3
 
 
 def test_an_export_of_many_pages_is_complete(run, environment, tmp_path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agentmem import InvalidInputError
 from agentmem.evaluation import Collection, Labelled, Question, evaluate
 
 if TYPE_CHECKING:
@@ -93,6 +94,27 @@ def test_collections_do_not_see_one_another(memory: Memory) -> None:
     found = evaluate(memory, collections, done=lambda e: seen.append(len(e.outcomes)))
     assert [sorted(outcome.ranking) for outcome in found.outcomes] == [["m1", "m2"]] * 2
     assert seen == [1, 2]
+
+
+def test_evaluating_again_stores_nothing_again(memory: Memory) -> None:
+    """Nor does it take two turns of the same words for one."""
+    talk = facts("m1 yes", "m2 She plays the cello", "m1 yes")
+    question = Question("who plays the cello?", frozenset({"m2"}), ALICE)
+    collection = Collection("alice", talk, [question])
+    first = evaluate(memory, [collection])
+    again = evaluate(memory, [collection])
+    assert (first.added, again.added, memory.count(user_id="alice")) == (3, 0, 3)
+    assert again.outcomes[0].ranking == first.outcomes[0].ranking
+
+
+def test_another_text_under_a_key_is_refused(memory: Memory) -> None:
+    def collection(text: str) -> Collection:
+        item = {"content": text, "idempotency_key": "k", **ALICE}
+        return Collection("alice", [Labelled("m1", item)], [])
+
+    evaluate(memory, [collection("Plays the cello")])
+    with pytest.raises(InvalidInputError, match=r"'m1'.*another text, 'Plays the cello'"):
+        evaluate(memory, [collection("Plays the viola")])
 
 
 def test_nothing_asked_is_no_mistake(memory: Memory) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 
 import agentmem
 from agentmem import (
+    AsyncMemory,
     ClosedError,
     ConfigError,
     FilterError,
@@ -137,7 +139,7 @@ BAD_ADDS: dict[str, tuple[Callable[[Memory], object], type[Exception], str]] = {
     "huge integer": (
         lambda m: m.add("x", user_id="u", metadata={"n": 10**5000}),
         InvalidInputError,
-        "64 bits",
+        "640 digits",
     ),
     "huge level": (lambda m: m.add("x", user_id="u", level=2**70), InvalidInputError, "64 bits"),
     "a word for a flag": (
@@ -350,6 +352,17 @@ def test_a_path_that_names_nothing(path: object) -> None:
         Memory(path, embedder="static")
 
 
+@pytest.mark.parametrize(
+    "path", ["s3://bucket/x", "gs://b", "file:///srv/mem", "az://c/x?sig=secret", Path("s3://b/x")]
+)
+def test_a_uri_is_no_folder(path: object, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorePathError, match=r"is a URI.*'projection': \{'uri'") as caught:
+        Memory(path, embedder="static")
+    assert "secret" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_config_of_another_type(path: Path) -> None:
     with pytest.raises(ConfigError, match="dictionary"):
         Memory(path, config=3)
@@ -405,6 +418,16 @@ def test_a_closed_memory(path: Path) -> None:
         mem.add("x", user_id="u")
     with pytest.raises(ClosedError, match="closed"):
         mem.search("x", user_id="u")
+    with pytest.raises(ClosedError, match="closed"), mem:
+        pass
+    with pytest.raises(ClosedError, match="closed"):
+        asyncio.run(_enter(AsyncMemory(path, embedder="static")))
+
+
+async def _enter(closed: AsyncMemory) -> None:
+    await closed.close()
+    async with closed:
+        pass
 
 
 def test_an_embedder_that_gives_nonsense(path: Path) -> None:

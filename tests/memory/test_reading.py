@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agentmem import Memory
+from agentmem import InvalidInputError, Memory
 
 
 def names(answer: dict) -> list[str]:
@@ -100,6 +100,49 @@ def test_pages_cover_everything_once(mem: Memory) -> None:
                 break
         assert sorted(seen) == [f"note {i:03}" for i in range(57)]
         assert seen == sorted(seen, reverse=order.startswith("-"))
+
+
+def test_a_cursor_is_for_the_listing_it_came_from(mem: Memory) -> None:
+    mem.add_batch([{"content": f"note {i}", "metadata": {"i": i}} for i in range(4)], user_id="u")
+    mem.add_batch(["theirs", "theirs too"], user_id="v")
+    asked = {"user_id": "u", "filters": {"metadata.i": {"gte": 0}}, "limit": 1}
+    page = mem.get_all(**asked)
+    cursor = page["next_cursor"]
+    others = [
+        {"user_id": "v"},
+        {"user_id": "u", "agent_id": "a"},
+        {"filters": None},
+        {"filters": {"metadata.i": {"gte": 1}}},
+        {"show_expired": True},
+        {"as_of": page["results"][0]["created_at"]},
+        {"user_id": None, "unscoped": True},
+    ]
+    for other in others:
+        with pytest.raises(InvalidInputError, match="cursor belongs to another scope"):
+            mem.get_all(**{**asked, **other}, cursor=cursor)
+    with pytest.raises(InvalidInputError, match="order='created_at', not '-created_at'"):
+        mem.get_all(**asked, order="-created_at", cursor=cursor)
+    assert names(mem.get_all(**{**asked, "limit": 2}, cursor=cursor)) == ["note 1", "note 2"]
+
+
+def test_integers_of_any_size_come_back_and_are_compared_exactly(mem: Memory) -> None:
+    wide = [2**63 - 1, 2**63, 2**63 + 1, -(2**63) - 1, 10**639, -(10**639)]
+    for i, n in enumerate(wide):
+        mem.add(f"number {i}", user_id="u", metadata={"n": n, "list": [n, "x"]})
+
+    def found(condition: object, name: str = "metadata.n") -> list[int]:
+        items = mem.get_all(user_id="u", filters={name: condition})["results"]
+        return [item["metadata"]["n"] for item in items]
+
+    assert found({"exists": True}) == wide
+    for n in wide:
+        assert found(n) == found({"in": [n, 7]}) == found({"contains": n}, "metadata.list") == [n]
+        assert found({"gt": n}) == [one for one in wide if one > n]
+        assert found({"lte": n}) == [one for one in wide if one <= n]
+    hits = mem.search("number", user_id="u", filters={"metadata.n": 2**63 + 1})["results"]
+    assert [hit["metadata"]["n"] for hit in hits] == [2**63 + 1]
+    with pytest.raises(InvalidInputError, match="more than 640 digits"):
+        mem.add("number", user_id="u", metadata={"n": 10**640})
 
 
 def test_one_algebra_everywhere(mem: Memory) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypedDict, TypeVar
 import click
 
 from agentmem.cli.exits import PROBLEMS, Failure
-from agentmem.inputs import shorten
+from agentmem.inputs import check_path, shorten
 from agentmem.types import SCOPE_FIELDS
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "embedder_option",
     "filter_option",
     "json_option",
+    "leave_out",
     "level_option",
     "metadata_option",
     "require_some_scope",
@@ -60,7 +61,7 @@ class Settings:
         """The store's folder: --store, AGENTMEM_STORE, else one of the user's own."""
         given = self.store or os.environ.get("AGENTMEM_STORE", "").strip()
         if given:
-            return Path(given).expanduser()
+            return Path(given) if given == ":memory:" else check_path(given)
         import platformdirs
 
         return platformdirs.user_data_path("agentmem", appauthor=False) / "memory"
@@ -76,6 +77,16 @@ def settings(ctx: click.Context | None = None) -> Settings:
     ctx = ctx or click.get_current_context()
     found: Settings = ctx.find_root().ensure_object(Settings)
     return found
+
+
+def leave_out(option: str, why: str) -> None:
+    """For a command that has no use for a global option, which else would do nothing unnoticed.
+
+    Raises:
+        click.UsageError: ``--option`` was given.
+    """
+    if getattr(settings(), option) is not None:
+        raise click.UsageError(f"{why}; leave --{option} out")
 
 
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:

@@ -100,8 +100,18 @@ class Reading(Parts):
         show_expired: bool,
         as_of: int | None,
     ) -> tuple[list[dict[str, Any]], str | None]:
+        from agentmem.search.cursor import fingerprint
+
         where = self.where(scope, given, show_expired=show_expired, as_of=as_of)
-        return self.reader.page(where, order=order, limit=limit, cursor=cursor, as_of=as_of)
+        asked = filters.parse(given or {}, self.config.limits).sql()
+        return self.reader.page(
+            where,
+            order=order,
+            limit=limit,
+            cursor=cursor,
+            as_of=as_of,
+            asked=fingerprint(scope, asked, show_expired, as_of),
+        )
 
     def count(
         self,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentmem.config import Limits
+from agentmem.errors import InvalidInputError
 from agentmem.evaluation.report import Evaluation, Outcome, Packed
+from agentmem.inputs import shorten
 from agentmem.types import SCOPE_FIELDS
 
 if TYPE_CHECKING:
-    from agentmem.evaluation.cases import Collection, Question
+    from agentmem.evaluation.cases import Collection, Labelled, Question
     from agentmem.memory import Memory
     from agentmem.types import SearchMode
 
@@ -38,6 +41,9 @@ def evaluate(
 ) -> Evaluation:
     """Store each collection, then search for each of its questions, one at a time.
 
+    A memory is stored once, however often its collection is evaluated in the same store: by its
+    ``id`` or ``idempotency_key``, else by its text, its label and the name of the collection.
+
     The first search of a collection loads its index and is repeated; the time counted is that of
     a loaded one, the embedding of the question included.  Only one collection is held in memory
     here at a time.
@@ -53,6 +59,7 @@ def evaluate(
         done: called after each collection.
 
     Raises:
+        InvalidInputError: the store has a memory under the key of one, with another text.
         AgentMemError: what ``add_batch`` and ``search`` raise.
     """
     memory.warm_up()
@@ -88,14 +95,22 @@ class _Asker:
         self._owned: Counter[_Ids] = Counter()  # the same added up, by the ids of their owners
 
     def store(self, collection: Collection) -> None:
+        alike: Counter[str] = Counter()
         for start in range(0, len(collection.memories), _BATCH):
             batch = collection.memories[start : start + _BATCH]
+            items = [_item(memory, collection.name, alike) for memory in batch]
             begun = time.perf_counter()
-            results = self._memory.add_batch([memory.item for memory in batch])["results"]
+            results = self._memory.add_batch(items)["results"]
             self._evaluation.ingest_seconds += time.perf_counter() - begun
             self._evaluation.added += sum(result["event"] == "ADD" for result in results)
             for memory, result in zip(batch, results, strict=True):
                 self._labels[result["id"]] = memory.label
+                if result["memory"] != memory.item["content"]:
+                    raise InvalidInputError(
+                        f"memory {shorten(memory.label)} of the collection"
+                        f" {shorten(collection.name)} is in the store with another text,"
+                        f" {shorten(result['memory'])}; evaluate what has changed in a new store"
+                    )
             if self._count is not None:
                 counts = self._count([memory.item["content"] for memory in batch])
                 for memory, result, tokens in zip(batch, results, counts, strict=True):
@@ -192,3 +207,15 @@ class _Asker:
         )
         results: list[dict[str, Any]] = found["results"]
         return results
+
+
+def _item(memory: Labelled, collection: str, alike: Counter[str]) -> dict[str, Any]:
+    """What to store: with a key by which it is known when it is stored again.  ``alike`` tells
+    memories of the same label and text apart, in their order."""
+    item = memory.item
+    if item.get("id") is not None or item.get("idempotency_key") is not None:
+        return item
+    named = repr((collection, memory.label, item.get("content")))
+    alike[named] += 1
+    digest = hashlib.blake2b(f"{named}{alike[named]}".encode("utf-8", "replace"), digest_size=16)
+    return {**item, "idempotency_key": f"eval:{digest.hexdigest()}"}

@@ -94,6 +94,7 @@ class Memory(Writing, Reading, Upkeep):
         self._engine.close()
 
     def __enter__(self) -> Self:
+        self._engine.check_usable()
         return self
 
     def __exit__(

@@ -66,20 +66,24 @@ class Reader:
         limit: int,
         cursor: str | None,
         as_of: int | None = None,
+        asked: int = 0,
     ) -> tuple[list[dict[str, Any]], str | None]:
         """One page of memories, and the cursor of the next (None after the last).
 
+        Args:
+            asked: the fingerprint of what else must be the same for every page.
+
         Raises:
-            InvalidInputError: an unknown order, or a cursor that is not of this order.
+            InvalidInputError: an unknown order, or a cursor of another order or listing.
         """
         if order not in ORDERS:
             raise InvalidInputError(f"order {shorten(order)} is not one of {', '.join(ORDERS)}")
-        after = _decode(cursor, order) if cursor else None
+        after = _decode(cursor, order, asked) if cursor else None
         with self._state(as_of) as snapshot:
             records = snapshot.page(where, order=order, limit=limit + 1, after=after)
         more = len(records) > limit
         records = records[:limit]
-        following = _encode(records[-1], order) if more else None
+        following = _encode(records[-1], order, asked) if more else None
         return [item_of(record) for record in records], following
 
     def count(self, where: Filter, as_of: int | None = None) -> int:
@@ -125,20 +129,30 @@ def _history_item(entry: HistoryEntry) -> dict[str, Any]:
     }
 
 
-def _encode(record: Record, order: str) -> str:
-    place = [order, _TIME_OF[order.removeprefix("-")](record), record.key]
+def _encode(record: Record, order: str, asked: int) -> str:
+    place = [order, _TIME_OF[order.removeprefix("-")](record), record.key, asked]
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 
-def _decode(cursor: str, order: str) -> tuple[int, int]:
+def _decode(cursor: str, order: str, asked: int) -> tuple[int, int]:
     try:
-        place = json.loads(base64.urlsafe_b64decode(cursor))
-        made_for, time, key = place
-        if made_for == order and type(time) is int and type(key) is int:
-            return time, key
+        made_for, *numbers = json.loads(base64.urlsafe_b64decode(cursor))
+        time, key, made_of = numbers
+        if not all(type(number) is int for number in numbers):
+            raise TypeError
     except (AttributeError, TypeError, ValueError, binascii.Error):
-        pass
-    raise InvalidInputError(
-        f"cursor {shorten(cursor)} is not one that get_all returned for order={order!r}; pass"
-        " next_cursor back unchanged, with the same order"
-    )
+        raise InvalidInputError(
+            f"cursor {shorten(cursor)} is not one that get_all returned; pass next_cursor back"
+            " unchanged"
+        ) from None
+    if made_for != order:
+        raise InvalidInputError(
+            f"the cursor belongs to order={made_for!r}, not {order!r}; pass it back with the same"
+            " order"
+        )
+    if made_of != asked:
+        raise InvalidInputError(
+            "the cursor belongs to another scope, or to other filters, show_expired or as_of;"
+            " pass it back with the same, or begin again without a cursor"
+        )
+    return time, key

@@ -12,7 +12,7 @@ import apsw
 
 from agentmem.config import StoreConfig
 from agentmem.errors import ClosedError, StorePathError
-from agentmem.store import forking
+from agentmem.store import forking, numbers
 from agentmem.store.faults import leaves_connection_usable, translate
 
 __all__ = ["DATABASE_NAME", "PAGE_SIZE", "Connection", "Place", "open_connection"]
@@ -237,6 +237,7 @@ def _set_up(raw: apsw.Connection, place: Place) -> None:
     raw.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
     raw.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
     raw.create_scalar_function("am_casefold", _casefold, 1, deterministic=True)
+    raw.create_scalar_function(numbers.FUNCTION, numbers.holds, 3, deterministic=True)
 
 
 def _casefold(*values: Any) -> str | None:

@@ -10,7 +10,7 @@
 
 Nested as deep as ``config.limits.max_filter_depth`` allows.  An empty ``AND``, an empty ``NOT``
 and ``{}`` match everything, an empty ``OR`` nothing.  What a comparison means is said in
-``fields``.
+``comparison``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any
 from agentmem.config import Limits
 from agentmem.errors import FilterError, LimitError
 from agentmem.ports import Filter
-from agentmem.store.fields import FALSE, OPERATORS, TRUE, SQLText, field, join, negate
+from agentmem.store.comparison import FALSE, OPERATORS, TRUE, SQLText, join, negate
+from agentmem.store.fields import field
 from agentmem.types import Scope
 
 __all__ = ["EVERYTHING", "SQLFilter", "all_of", "in_scope", "not_expired", "parse"]

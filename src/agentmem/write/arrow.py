@@ -27,7 +27,7 @@ _FILES = "a Parquet file or an Arrow IPC file or stream"
 
 @dataclass(slots=True)
 class Chunk:
-    """``items`` for ``add_batch`` and the vectors ``(n, dim)`` beside them, if there are any."""
+    """``items`` for ``add_batch``, and the vectors ``(n, dim)`` beside them if all have one."""
 
     first: int  # number of its first row
     items: list[dict[str, Any]]
@@ -115,7 +115,7 @@ class Source:
         """Chunks of ``rows`` rows, the last one shorter, whatever the batches are."""
         first = 0
         for table in self._tables(rows):
-            yield Chunk(first, _items(table, first), _vectors(table, first))
+            yield _chunk(table, first)
             first += table.num_rows
 
     def _tables(self, rows: int) -> Iterator[pa.Table]:
@@ -183,11 +183,25 @@ def _metadata(value: Any, kind: pa.DataType, row: int) -> Any:
         ) from None
 
 
-def _vectors(table: pa.Table, first: int) -> NDArray[np.floating[Any]] | None:
-    """The column ``vector`` as one array ``(n, dim)``; copied only if it lies in pieces."""
-    if "vector" not in table.column_names:
-        return None
-    column = table.column("vector").combine_chunks()
+def _chunk(table: pa.Table, first: int) -> Chunk:
+    items = _items(table, first)
+    if "vector" not in table.column_names or table.column("vector").null_count == len(items):
+        return Chunk(first, items, None)
+    column = table.column("vector")
+    given = column.is_valid()
+    vectors = _vectors(column.drop_null(), first)
+    if not column.null_count:
+        return Chunk(first, items, vectors)
+    rows = iter(vectors)
+    for item, has_one in zip(items, given.to_pylist(), strict=True):
+        if has_one:
+            item["vector"] = next(rows)
+    return Chunk(first, items, None)
+
+
+def _vectors(chunked: pa.ChunkedArray, first: int) -> NDArray[np.floating[Any]]:
+    """A column without nulls as one array ``(n, dim)``; copied only if it lies in pieces."""
+    column = chunked.combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks)
     kind = column.type
@@ -196,11 +210,6 @@ def _vectors(table: pa.Table, first: int) -> NDArray[np.floating[Any]] | None:
     ) or not pa.types.is_floating(kind.value_type):
         raise VectorError(
             f"the column vector is {kind}; it must be a list of float16, float32 or float64"
-        )
-    if column.null_count:
-        row = first + column.is_null().to_pylist().index(True)
-        raise VectorError(
-            f"row {row:,} has no vector, and others have; a table has one for all rows or for none"
         )
     sizes = set(column.value_lengths().to_pylist())
     if len(sizes) != 1:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agentmem.cli.opening import require_store
-from agentmem.cli.options import confirm, json_option, settings, store_options, yes_option
+from agentmem.cli.options import (
+    confirm,
+    json_option,
+    leave_out,
+    settings,
+    store_options,
+    yes_option,
+)
 from agentmem.errors import StoreCorruptError
 from agentmem.inputs import check_copy_path
 
@@ -18,6 +25,8 @@ if TYPE_CHECKING:
     from agentmem.ports import Progress
 
 __all__ = ["backup", "restore"]
+
+_OWN_MODEL = "a copy has the model of its store"
 
 
 @click.command()
@@ -32,6 +41,7 @@ def backup(folder: str, as_json: bool) -> None:
     from agentmem.cli.progress import bar
     from agentmem.store import Store
 
+    leave_out("embedder", _OWN_MODEL)
     path = settings().path
     require_store(path)
     with closing(Store(path)) as store, bar("Backing up", "MB") as shown:
@@ -55,7 +65,10 @@ def restore(source: str, folder: str | None, yes: bool, as_json: bool) -> None:
     from agentmem.engine import restore as run
     from agentmem.store import Store
 
-    path = Path(folder).expanduser() if folder else settings().path
+    leave_out("embedder", _OWN_MODEL)
+    if folder:
+        leave_out("store", "FOLDER says where to")
+    path = check_copy_path(folder) if folder else settings().path
     require_store(Path(source))
     exists = False
     with suppress(StoreCorruptError):  # its database is lost: nothing is there to be replaced

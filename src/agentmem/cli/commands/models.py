@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentmem.cli.exits import PROBLEMS
-from agentmem.cli.options import json_option
+from agentmem.cli.options import json_option, leave_out
 from agentmem.errors import ModelCorruptError, ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ def models() -> None:
 
     A NAME is that of a builtin model, or a folder with a BERT-family model.
     """
+    leave_out("store", "models belong to the machine, not to a store")
+    leave_out("embedder", "the models meant are named after the command")
 
 
 @models.command("list")

@@ -14,6 +14,7 @@ from agentmem.cli.options import (
     ScopeIds,
     filter_option,
     json_option,
+    leave_out,
     require_some_scope,
     scope_options,
     settings,
@@ -247,6 +248,7 @@ def export_command(
     if layout == "archive":
         if filters is not None or not with_vectors:
             raise click.UsageError("an archive has everything: no --filter, no --no-vectors")
+        leave_out("embedder", "an archive has the model of its store")
         _archive(file, scope, force=force, as_json=as_json)
         return
     with (

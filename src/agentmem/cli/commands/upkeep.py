@@ -8,7 +8,14 @@ import click
 
 from agentmem.cli.exits import PROBLEMS
 from agentmem.cli.opening import open_store, require_store
-from agentmem.cli.options import confirm, json_option, settings, store_options, yes_option
+from agentmem.cli.options import (
+    confirm,
+    json_option,
+    leave_out,
+    settings,
+    store_options,
+    yes_option,
+)
 
 __all__ = ["check", "flush", "migrate", "reembed", "stats"]
 
@@ -107,6 +114,7 @@ def reembed(model: str, yes: bool, as_json: bool) -> None:
     from agentmem.engine import reembed as run
     from agentmem.models import resolve
 
+    leave_out("embedder", "the new MODEL is named after the command")
     path = settings().path
     require_store(path)
     resolve(model)
@@ -132,6 +140,7 @@ def migrate(as_json: bool) -> None:
     from agentmem.cli.render import number_text
     from agentmem.engine import migrate as run
 
+    leave_out("embedder", "a store is migrated with its own model")
     path = settings().path
     require_store(path)
     with bar("Making keywords", "memories") as shown:
