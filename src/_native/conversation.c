@@ -36,15 +36,10 @@ static level level_of(float k1, float b, float average) {
     return made;
 }
 
-/* Add weight * c / (c + norm) of each touched text, and zero the counts. */
-static void saturate(const level *at, float weight, const float *lengths, float *counts,
-                     const int32_t *touched, int32_t n, float *out) {
-    for (int32_t i = 0; i < n; i++) {
-        const int32_t text = touched[i];
-        const float count = counts[text];
-        out[text] += weight * count / (count + (at->base + at->slope * lengths[text]));
-        counts[text] = 0.0f;
-    }
+/* What a term is worth where it occurs count times; 0 where it does not. */
+static float saturated(const level *at, float weight, float count, float length) {
+    const float norm = at->base + at->slope * length;
+    return weight * count / (count + norm + (float)(count == 0.0f));
 }
 
 /* Count a term in every live text; how many have it. */
@@ -60,37 +55,67 @@ static int32_t count_texts(const agm_text *texts, size_t n_texts, uint64_t term,
         for (int64_t i = postings->starts[number]; i < end; i++) {
             const int32_t slot = slots[postings->docs[i]];
             if (slot < 0) continue;
-            out->count[slot] = (float)postings->counts[i];
+            out->count[found] = (float)postings->counts[i];
             out->touched[found++] = slot;
         }
     }
     return found;
 }
 
-/* From the counts of texts those of the windows around them; how many windows have the term. */
-static int32_t count_windows(const agm_runs *runs, int32_t found, agm_words_found *out) {
+/* The windows that a slot is in: those of its run at most `window` slots away. */
+static void around(const agm_runs *runs, int32_t slot, int32_t *first, int32_t *last) {
+    const int32_t run = runs->run_of[slot];
+    const int32_t start = runs->starts[run], end = runs->starts[run + 1] - 1;
+    *first = slot - runs->window < start ? start : slot - runs->window;
+    *last = slot + runs->window > end ? end : slot + runs->window;
+}
+
+/* Add what a term is worth to the texts that have it. */
+static void add_texts(const agm_runs *runs, const level *own, float weight, int32_t found,
+                      agm_words_found *out) {
+    for (int32_t i = 0; i < found; i++) {
+        const int32_t slot = out->touched[i];
+        out->own[slot] += saturated(own, weight, out->count[i], runs->lengths[slot]);
+    }
+}
+
+/* And to the windows around them. */
+static void add_windows(const agm_runs *runs, const level *window, float weight, int32_t found,
+                        agm_words_found *out) {
+    int32_t first, last;
+    for (int32_t i = 0; i < found; i++) {
+        around(runs, out->touched[i], &first, &last);
+        for (int32_t at = first; at <= last; at++) out->window_count[at] += out->count[i];
+    }
+    for (int32_t i = 0; i < found; i++) {
+        around(runs, out->touched[i], &first, &last);
+        /* One that is done already has a count of 0, and adding nothing is quicker than asking. */
+        for (int32_t at = first; at <= last; at++) {
+            out->window[at] +=
+                saturated(window, weight, out->window_count[at], runs->window_lengths[at]);
+            out->window_count[at] = 0.0f;
+        }
+    }
+}
+
+/* From the counts of texts those of their runs; how many runs have the term. */
+static int32_t count_runs(const agm_runs *runs, int32_t found, agm_words_found *out) {
     int32_t spread = 0;
     for (int32_t i = 0; i < found; i++) {
-        const int32_t slot = out->touched[i], run = runs->run_of[slot];
-        int32_t first = slot - runs->window, last = slot + runs->window;
-        if (first < runs->starts[run]) first = runs->starts[run];
-        if (last >= runs->starts[run + 1]) last = runs->starts[run + 1] - 1;
-        for (int32_t at = first; at <= last; at++) {
-            if (out->window_count[at] == 0.0f) out->window_touched[spread++] = at;
-            out->window_count[at] += out->count[slot];
-        }
+        const int32_t run = runs->run_of[out->touched[i]];
+        if (out->run_count[run] == 0.0f) out->run_touched[spread++] = run;
+        out->run_count[run] += out->count[i];
     }
     return spread;
 }
 
-static int32_t count_runs(const agm_runs *runs, int32_t found, agm_words_found *out) {
-    int32_t spread = 0;
+static void add_runs(const agm_runs *runs, const level *at, float weight, int32_t found,
+                     agm_words_found *out) {
     for (int32_t i = 0; i < found; i++) {
-        const int32_t slot = out->touched[i], run = runs->run_of[slot];
-        if (out->run_count[run] == 0.0f) out->run_touched[spread++] = run;
-        out->run_count[run] += out->count[slot];
+        const int32_t run = out->run_touched[i];
+        out->run[run] += saturated(at, weight, out->run_count[run], runs->run_lengths[run]);
+        out->run_count[run] = 0.0f;
     }
-    return spread;
 }
 
 static void scale(float *values, int32_t n, float bound) {
@@ -118,7 +143,6 @@ void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_run
         const int32_t have = whole ? whole->texts_with[q] : found;
         const float weight = (float)counts[q] * idf(all_slots, have);
         own.bound += weight;
-        const int32_t windows = count_windows(runs, found, out);
         const int32_t in_runs = count_runs(runs, found, out);
         const int32_t runs_have = whole ? whole->runs_with[q] : in_runs;
         const float run_weight = (float)counts[q] * idf(all_runs, runs_have);
@@ -126,11 +150,9 @@ void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_run
         if (names && names[q] && (int64_t)have * AGM_FAMILIAR >= all_slots) {
             for (int32_t i = 0; i < found; i++) out->named[out->touched[i]] = 1.0f;
         }
-        saturate(&own, weight, runs->lengths, out->count, out->touched, found, out->own);
-        saturate(&window, weight, runs->window_lengths, out->window_count, out->window_touched,
-                 windows, out->window);
-        saturate(&run, run_weight, runs->run_lengths, out->run_count, out->run_touched, in_runs,
-                 out->run);
+        add_texts(runs, &own, weight, found, out);
+        add_windows(runs, &window, weight, found, out);
+        add_runs(runs, &run, run_weight, in_runs, out);
     }
     scale(out->own, runs->slots, own.bound);
     scale(out->window, runs->slots, own.bound);

@@ -37,13 +37,17 @@ typedef struct {
     const int32_t *texts_with, *runs_with; /* terms */
 } agm_whole;
 
-/* What a query's words give.  The caller owns the arrays; those for counting come and go zeroed. */
+/* What a query's words give.  The caller owns the arrays; window_count and run_count come and go
+ * zeroed. */
 typedef struct {
     float *own, *window; /* slots; BM25 over its bound */
     float *run;          /* runs */
     float *named;        /* slots; 1 where a familiar name of the query occurs, else 0 */
-    float *count, *window_count, *run_count; /* slots, slots, runs: for counting */
-    int32_t *touched, *window_touched, *run_touched; /* slots, slots, runs */
+    int32_t *touched;    /* texts that have a term; room for slots */
+    float *count;        /* and how often each has it */
+    float *window_count; /* slots */
+    float *run_count;    /* runs */
+    int32_t *run_touched;
 } agm_words_found;
 
 /* BM25 as in postings.h, of every text, of every window and of every run taken as one text.
@@ -65,6 +69,7 @@ typedef struct {
     size_t rows;
     const int32_t *slots;
     int32_t first;        /* row i has slot first + i; -1: they are not in order */
+    int live;             /* every row has a slot */
     const int64_t *keys;  /* among equal scores the smaller one comes first */
     const int8_t *codes;  /* of the rows, see agentmem.index.codes; or NULL */
     const float *scales;

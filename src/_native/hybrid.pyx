@@ -199,6 +199,7 @@ cdef class Conversation:
             segment_of[slot[i]] = p
             row_of[slot[i]] = i
             taken += 1
+        segment.live = taken == n
         return taken
 
     cdef void _measure(self) noexcept:  # C alone: nothing in it raises

@@ -107,6 +107,7 @@ cdef extern from "conversation.h" nogil:
         size_t rows
         const int32_t *slots
         int32_t first
+        bint live
         const int64_t *keys
         const int8_t *codes
         const float *scales

@@ -17,6 +17,9 @@ enum {
 /* The work space, taken apart. */
 typedef struct {
     float *dense, *best, *of_run, *mine, *total, *row;
+    float *turned; /* the query, as it is coded */
+    int8_t *codes; /* of the query */
+    uint8_t *allowed;           /* slots that masks let through */
     uint8_t *exact, *run_exact; /* slots, runs: whose dense score, highest one, is not coded */
     agm_words_found words;
 } room;
@@ -25,8 +28,8 @@ static size_t floats_for(size_t bytes) { return (bytes + sizeof(float) - 1) / si
 
 size_t agm_conversation_work(const agm_conversation *self) {
     const size_t slots = (size_t)self->runs.slots, runs = (size_t)self->runs.runs;
-    return 11 * slots + 4 * runs + 2 + self->largest + floats_for(slots) + floats_for(runs) +
-           self->rows;
+    return 10 * slots + 5 * runs + 2 + self->largest + self->dim + floats_for(self->dim) +
+           2 * floats_for(slots) + floats_for(runs);
 }
 
 static room room_in(const agm_conversation *self, float *work) {
@@ -42,20 +45,17 @@ static room room_in(const agm_conversation *self, float *work) {
     made.mine = made.of_run + slots + 1;
     made.total = made.mine + slots + 1;
     made.row = made.total + slots;
-    made.words.count = made.row + self->largest;
+    made.turned = made.row + self->largest;
+    made.words.count = made.turned + self->dim;
     made.words.window_count = made.words.count + slots;
     made.words.run_count = made.words.window_count + slots;
     made.words.touched = (int32_t *)(made.words.run_count + runs);
-    made.words.window_touched = made.words.touched + slots;
-    made.words.run_touched = made.words.window_touched + slots;
-    made.exact = (uint8_t *)(made.words.run_touched + runs);
+    made.words.run_touched = made.words.touched + slots;
+    made.allowed = (uint8_t *)(made.words.run_touched + runs);
+    made.exact = made.allowed + floats_for(slots) * sizeof(float);
     made.run_exact = made.exact + floats_for(slots) * sizeof(float);
+    made.codes = (int8_t *)(made.run_exact + floats_for(runs) * sizeof(float));
     return made;
-}
-
-/* Where agm_conversation_best puts the scores of rows that are not in the order of slots. */
-static float *rows_in(const agm_conversation *self, float *work) {
-    return work + (agm_conversation_work(self) - self->rows);
 }
 
 static float one_score(const agm_conversation *self, int32_t slot, const float *vector) {
@@ -81,28 +81,41 @@ static void exact_scores(const agm_conversation *self, const agm_segment *segmen
     }
 }
 
-static void coded_scores(const agm_conversation *self, const agm_segment *segment,
-                         const int8_t *query, float scale, float *out) {
-    int32_t products[BLOCK];
-    for (size_t i = 0; i < segment->rows; i += BLOCK) {
-        const size_t n = segment->rows - i < BLOCK ? segment->rows - i : BLOCK;
-        self->kernels->scores_i8(segment->codes + i * self->dim, n, self->dim, query, products);
-        self->kernels->scale_products(products, segment->scales + i, scale, n, out + i);
+static void scatter(const agm_segment *segment, size_t begin, size_t n, const float *row,
+                    float *dense) {
+    const int32_t *slots = segment->slots + begin;
+    if (segment->live) {
+        for (size_t i = 0; i < n; i++) dense[slots[i]] = row[i];
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (slots[i] >= 0) dense[slots[i]] = row[i];
     }
 }
 
-static void scatter(const agm_segment *segment, const float *row, float *dense) {
-    for (size_t i = 0; i < segment->rows; i++) {
-        if (segment->slots[i] >= 0) dense[segment->slots[i]] = row[i];
+static void coded_scores(const agm_conversation *self, const agm_segment *segment,
+                         const int8_t *query, float scale, float *dense) {
+    int32_t products[BLOCK];
+    float row[BLOCK];
+    for (size_t i = 0; i < segment->rows; i += BLOCK) {
+        const size_t n = segment->rows - i < BLOCK ? segment->rows - i : BLOCK;
+        float *out = segment->first >= 0 ? dense + segment->first + i : row;
+        self->kernels->scores_i8(segment->codes + i * self->dim, n, self->dim, query, products);
+        self->kernels->scale_products(products, segment->scales + i, scale, n, out);
+        if (segment->first < 0) scatter(segment, i, n, row, dense);
     }
+}
+
+static void exact_segment(const agm_conversation *self, const agm_segment *segment,
+                          const float *vector, const room *in) {
+    float *out = segment->first >= 0 ? in->dense + segment->first : in->row;
+    exact_scores(self, segment, vector, out);
+    if (segment->first < 0) scatter(segment, 0, segment->rows, out, in->dense);
 }
 
 static void score_dense(const agm_conversation *self, const float *vector, const room *in) {
     for (size_t p = 0; p < self->n_segments; p++) {
-        const agm_segment *segment = &self->segments[p];
-        float *out = segment->first >= 0 ? in->dense + segment->first : in->row;
-        exact_scores(self, segment, vector, out);
-        if (segment->first < 0) scatter(segment, in->row, in->dense);
+        exact_segment(self, &self->segments[p], vector, in);
     }
 }
 
@@ -114,20 +127,17 @@ static float root(float x) {
 }
 
 /* Dense scores by codes where a segment has them, else exact ones; the most by which one differs
- * from the exact score, or -1: no memory. */
+ * from the exact score. */
 static float score_coded(const agm_conversation *self, const float *vector, const room *in) {
-    float *turned = malloc(self->dim * (sizeof(float) + 1) + 1);
-    if (!turned) return -1.0f;
-    int8_t *codes = (int8_t *)(turned + self->dim);
     float scale, bound = 0.0f;
     memset(in->exact, 0, (size_t)self->runs.slots);
     memset(in->run_exact, 0, (size_t)self->runs.runs);
-    memcpy(turned, vector, self->dim * sizeof(float));
-    agm_rotate(turned, 1, self->dim);
-    self->kernels->quantize(turned, 1, self->dim, codes, &scale);
+    memcpy(in->turned, vector, self->dim * sizeof(float));
+    agm_rotate(in->turned, 1, self->dim);
+    self->kernels->quantize(in->turned, 1, self->dim, in->codes, &scale);
     float norm = 0.0f, missed = 0.0f;
     for (size_t j = 0; j < self->dim; j++) {
-        const float rest = turned[j] - (float)codes[j] * scale;
+        const float rest = in->turned[j] - (float)in->codes[j] * scale;
         norm += vector[j] * vector[j];
         missed += rest * rest;
     }
@@ -135,24 +145,28 @@ static float score_coded(const agm_conversation *self, const float *vector, cons
     missed = root(missed);
     for (size_t p = 0; p < self->n_segments; p++) {
         const agm_segment *segment = &self->segments[p];
-        float *out = segment->first >= 0 ? in->dense + segment->first : in->row;
         if (segment->codes) {
             const float error = segment->length * missed + segment->error * norm + ROUNDING;
             if (error > bound) bound = error;
-            coded_scores(self, segment, codes, scale, out);
+            coded_scores(self, segment, in->codes, scale, in->dense);
         } else {
-            exact_scores(self, segment, vector, out);
+            exact_segment(self, segment, vector, in);
         }
-        if (segment->first < 0) scatter(segment, in->row, in->dense);
     }
-    free(turned);
     return bound;
 }
 
-static float highest(const float *values, int32_t start, int32_t end) {
-    float found = values[start];
-    for (int32_t s = start + 1; s < end; s++) found = values[s] > found ? values[s] : found;
-    return found;
+static float highest(const float *values, int32_t n) {
+    enum { LANES = 8 }; /* at once */
+    float most[LANES];
+    for (int32_t j = 0; j < LANES; j++) most[j] = values[j < n ? j : 0];
+    int32_t s = LANES;
+    for (; s + LANES <= n; s += LANES) {
+        for (int32_t j = 0; j < LANES; j++) most[j] = values[s + j] > most[j] ? values[s + j] : most[j];
+    }
+    for (; s < n; s++) most[0] = values[s] > most[0] ? values[s] : most[0];
+    for (int32_t j = 1; j < LANES; j++) most[0] = most[j] > most[0] ? most[j] : most[0];
+    return most[0];
 }
 
 static float beside_of(const agm_weights *weights) {
@@ -173,7 +187,7 @@ static void add_up(const agm_conversation *self, const agm_query *question, cons
     const agm_runs *runs = &self->runs;
     for (int32_t r = 0; r < runs->runs; r++) {
         const int32_t start = runs->starts[r], end = runs->starts[r + 1];
-        in->best[r] = highest(in->dense, start, end);
+        in->best[r] = highest(in->dense + start, end - start);
         const float of_run =
             weights->run_keyword * in->words.run[r] + weights->run_dense * in->best[r];
         for (int32_t s = start; s < end; s++) in->of_run[s] = of_run;
@@ -197,8 +211,9 @@ static void add_up(const agm_conversation *self, const agm_query *question, cons
 }
 
 static void find_words(const agm_conversation *self, const agm_query *question, room *in) {
-    memset(in->words.count, 0,
-           (2 * (size_t)self->runs.slots + (size_t)self->runs.runs) * sizeof(float));
+    /* One piece. */
+    memset(in->words.window_count, 0,
+           ((size_t)self->runs.slots + (size_t)self->runs.runs) * sizeof(float));
     agm_conversation_words(self->texts, self->n_segments, &self->runs, question->terms,
                            question->counts, question->names, question->n_terms, question->whole,
                            question->k1, question->b, &in->words);
@@ -234,11 +249,23 @@ static int better(const void *left, const void *right) {
     return (a->key > b->key) - (a->key < b->key);
 }
 
+static void rank(agm_ranked *all, size_t n) {
+    if (n > 64) {
+        qsort(all, n, sizeof *all, better);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        const agm_ranked one = all[i];
+        size_t at = i;
+        for (; at > 0 && better(&one, &all[at - 1]) < 0; at--) all[at] = all[at - 1];
+        all[at] = one;
+    }
+}
+
 /* -- the best of all scores */
 
 static int64_t best_of_all(const agm_conversation *self, const room *in, const uint8_t *const *masks,
-                           size_t k, int has_threshold, float threshold, float *rows,
-                           agm_ranked *found) {
+                           size_t k, int has_threshold, float threshold, agm_ranked *found) {
     const size_t most = k < self->largest ? k : self->largest;
     const size_t segments = self->n_segments;
     agm_heap heap = {malloc((most + 1) * (sizeof(uint64_t) + sizeof(int64_t) + sizeof(float))), 0, 0};
@@ -253,7 +280,7 @@ static int64_t best_of_all(const agm_conversation *self, const room *in, const u
     size_t n = 0;
     for (size_t p = 0; p < segments; p++) {
         const agm_segment *segment = &self->segments[p];
-        const float *totals = row_totals(segment, in->total, rows);
+        const float *totals = row_totals(segment, in->total, in->row);
         heap.capacity = k < segment->rows ? k : segment->rows;
         agm_heap_offer(&heap, self->kernels, totals, segment->rows, masks[p], 0, has_threshold,
                        threshold);
@@ -265,7 +292,7 @@ static int64_t best_of_all(const agm_conversation *self, const room *in, const u
         }
     }
     if (segments > 1) {
-        qsort(all, n, sizeof *all, better);
+        rank(all, n);
         if (n > k) n = k;
         memcpy(found, all, n * sizeof *all);
         free(all);
@@ -323,68 +350,79 @@ static float exact_total(const agm_conversation *self, const agm_query *question
     return sum + 0.0f; /* -0 becomes +0, as on the way through a heap */
 }
 
-/* The k-th best coded score; has_floor 0 where fewer rows are let through. */
-static int kth_total(const agm_conversation *self, const room *in, const uint8_t *const *masks,
-                     size_t k, float *rows, float *kth) {
-    agm_heap heap = {malloc(k * (sizeof(uint64_t) + sizeof(int64_t) + sizeof(float))), k, 0};
-    if (!heap.entries) return 0;
-    int64_t *places = (int64_t *)(heap.entries + k);
-    float *scores = (float *)(places + k);
-    uint32_t base = 0;
+/* Which slots masks let through; NULL where they let all. */
+static const uint8_t *allowed_slots(const agm_conversation *self, const uint8_t *const *masks,
+                                    const room *in) {
+    int all = 1;
+    for (size_t p = 0; p < self->n_segments; p++) all &= masks[p] == NULL;
+    if (all) return NULL;
     for (size_t p = 0; p < self->n_segments; p++) {
         const agm_segment *segment = &self->segments[p];
-        const float *totals = row_totals(segment, in->total, rows + base);
-        agm_heap_offer(&heap, self->kernels, totals, segment->rows, masks[p], base, 0, 0.0f);
-        base += (uint32_t)segment->rows;
+        for (size_t i = 0; i < segment->rows; i++) {
+            if (segment->slots[i] >= 0) in->allowed[segment->slots[i]] = !masks[p] || masks[p][i];
+        }
     }
+    return in->allowed;
+}
+
+/* The least of the exact scores of the k slots with the best coded ones; 0 where fewer are allowed,
+ * -1: no memory. */
+static int kth_total(const agm_conversation *self, const agm_query *question, const room *in,
+                     const uint8_t *allowed, size_t k, float bound, float *kth) {
+    agm_heap heap = {malloc(k * (sizeof(uint64_t) + sizeof(int64_t) + sizeof(float))), k, 0};
+    if (!heap.entries) return -1;
+    int64_t *places = (int64_t *)(heap.entries + k);
+    agm_heap_offer(&heap, self->kernels, in->total, (size_t)self->runs.slots, allowed, 0, 0, 0.0f);
     const int full = heap.size == k;
-    agm_heap_drain(&heap, places, scores);
-    if (full) *kth = scores[k - 1];
+    agm_heap_drain(&heap, places, (float *)(places + k));
+    for (size_t i = 0; full && i < k; i++) {
+        const float score = exact_total(self, question, in, (int32_t)places[i], bound);
+        if (i == 0 || score < *kth) *kth = score;
+    }
     free(heap.entries);
     return full;
 }
 
-/* As agm_conversation_best from coded scores; -2 where scoring everything costs no more. */
+/* As agm_conversation_best from coded scores; -2 where scoring everything costs no more.
+ *
+ * Of k rows the exact score is at least kth, so it is of each of the best; and what a coded score
+ * is short of an exact one is at most off. */
 static int64_t best_by_codes(const agm_conversation *self, const agm_query *question,
                              const room *in, const uint8_t *const *masks, size_t k,
-                             int has_threshold, float threshold, float bound, float *rows,
-                             agm_ranked *found) {
+                             int has_threshold, float threshold, float bound, agm_ranked *found) {
     const agm_weights *w = question->weights;
     const float off =
         bound * (w->dense * (1.0f + 2.0f * beside_of(w)) + w->run_dense) + ROUNDING;
-    float floor;
-    if (k == 0 || k > self->rows || !kth_total(self, in, masks, k, rows, &floor)) return -2;
-    floor -= 2.0f * off;
-    if (has_threshold && threshold - off > floor) floor = threshold - off;
-    const size_t most = self->rows / MANY + 1;
+    const size_t slots = (size_t)self->runs.slots, most = slots / MANY + 1;
+    const uint8_t *allowed = allowed_slots(self, masks, in);
+    float floor = 0.0f;
+    if (k == 0 || k > most) return -2;
+    const int full = kth_total(self, question, in, allowed, k, bound, &floor);
+    if (full <= 0) return full - 2 * (full == 0);
+    if (has_threshold && threshold > floor) floor = threshold;
+    floor -= off;
     size_t room_for = 256, n = 0;
     agm_ranked *all = malloc(room_for * sizeof *all);
     if (!all) return -1;
-    const float *gathered = rows;
-    for (size_t p = 0; p < self->n_segments; p++) {
-        const agm_segment *segment = &self->segments[p];
-        const uint8_t *mask = masks[p];
-        const float *totals = segment->first >= 0 ? in->total + segment->first : gathered;
-        gathered += segment->rows;
-        for (size_t i = 0;; i++) {
-            i = self->kernels->next_above(totals, i, segment->rows, floor);
-            if (i == segment->rows) break;
-            if (segment->slots[i] < 0 || (mask && !mask[i])) continue;
-            if (n == room_for) {
-                agm_ranked *more = n < most ? realloc(all, 2 * n * sizeof *all) : NULL;
-                if (!more) {
-                    free(all);
-                    return n < most ? -1 : -2;
-                }
-                all = more;
-                room_for = 2 * n;
+    for (size_t i = 0;; i++) {
+        i = self->kernels->next_above(in->total, i, slots, floor);
+        if (i == slots) break;
+        if (allowed && !allowed[i]) continue;
+        if (n == room_for) {
+            agm_ranked *more = n < most ? realloc(all, 2 * n * sizeof *all) : NULL;
+            if (!more) {
+                free(all);
+                return n < most ? -1 : -2;
             }
-            const float score = exact_total(self, question, in, segment->slots[i], bound);
-            if (has_threshold && !(score >= threshold)) continue;
-            all[n++] = (agm_ranked){score, (int32_t)p, (int32_t)i, segment->keys[i]};
+            all = more;
+            room_for = 2 * n;
         }
+        const float score = exact_total(self, question, in, (int32_t)i, bound);
+        if (has_threshold && !(score >= threshold)) continue;
+        const int32_t p = self->segment_of[i], row = self->row_of[i];
+        all[n++] = (agm_ranked){score, p, row, self->segments[p].keys[row]};
     }
-    qsort(all, n, sizeof *all, better);
+    rank(all, n);
     if (n > k) n = k;
     memcpy(found, all, n * sizeof *all);
     free(all);
@@ -395,7 +433,6 @@ int64_t agm_conversation_best(const agm_conversation *self, const agm_query *que
                               const uint8_t *const *masks, size_t k, int has_threshold,
                               float threshold, float *work, agm_ranked *found) {
     room in = room_in(self, work);
-    float *rows = rows_in(self, work);
     int coded = 0;
     for (size_t p = 0; p < self->n_segments; p++) coded |= self->segments[p].codes != NULL;
     float bound = -1.0f;
@@ -405,10 +442,10 @@ int64_t agm_conversation_best(const agm_conversation *self, const agm_query *que
     add_up(self, question, &in);
     if (bound >= 0.0f) {
         const int64_t n = best_by_codes(self, question, &in, masks, k, has_threshold, threshold,
-                                        bound, rows, found);
+                                        bound, found);
         if (n != -2) return n;
         score_dense(self, question->vector, &in);
         add_up(self, question, &in);
     }
-    return best_of_all(self, &in, masks, k, has_threshold, threshold, rows, found);
+    return best_of_all(self, &in, masks, k, has_threshold, threshold, found);
 }

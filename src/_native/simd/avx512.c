@@ -37,20 +37,24 @@ AGM_INLINE __m512i dot_codes(__m512i sums, __m512i codes, __m512i query) {
                                query);
 }
 
-/* Modulo 2**32; the compiler's own reduction ends in signed additions that must not overflow. */
-AGM_INLINE uint32_t sum_lanes(__m512i v) {
-    const __m256i h = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
-    s = _mm_add_epi32(s, _mm_unpackhi_epi64(s, s));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 1));
-    return (uint32_t)_mm_cvtsi128_si32(s);
+/* The sums of four vectors, modulo 2**32: turned so that lanes are added across vectors, in half the
+ * steps of four sums one by one. */
+AGM_INLINE __m128i sum_four(__m512i a, __m512i b, __m512i c, __m512i d) {
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    const __m512i all =
+        _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i h =
+        _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
 }
 
-AGM_INLINE void dots_i8(const int8_t *codes, size_t rows, size_t dim, const int8_t *query,
-                        uint32_t bias, int32_t *out) {
+/* Of `rows` <= 4 rows, less the bias; lanes past them are anything. */
+AGM_INLINE __m128i dots_i8(const int8_t *codes, size_t rows, size_t dim, const int8_t *query,
+                           __m128i bias) {
     __m512i sums[4];
     size_t j = 0;
-    for (size_t r = 0; r < rows; r++) sums[r] = _mm512_setzero_si512();
+    for (size_t r = 0; r < 4; r++) sums[r] = _mm512_setzero_si512();
     for (; j + 64 <= dim; j += 64) {
         const __m512i q = _mm512_loadu_si512(query + j);
         for (size_t r = 0; r < rows; r++) {
@@ -65,16 +69,21 @@ AGM_INLINE void dots_i8(const int8_t *codes, size_t rows, size_t dim, const int8
             sums[r] = dot_codes(sums[r], _mm512_maskz_loadu_epi8(mask, codes + r * dim + j), q);
         }
     }
-    for (size_t r = 0; r < rows; r++) out[r] = (int32_t)(sum_lanes(sums[r]) - bias);
+    return _mm_sub_epi32(sum_four(sums[0], sums[1], sums[2], sums[3]), bias);
 }
 
 static void scores_i8(const int8_t *codes, size_t rows, size_t dim, const int8_t *query,
                       int32_t *out) {
-    uint32_t bias = 0; /* modulo 2**32, as the sums are until it is taken off */
+    uint32_t sum = 0; /* modulo 2**32, as the sums are until it is taken off */
     size_t i = 0;
-    for (size_t j = 0; j < dim; j++) bias += 128u * (uint32_t)query[j];
-    for (; i + 4 <= rows; i += 4) dots_i8(codes + i * dim, 4, dim, query, bias, out + i);
-    for (; i < rows; i++) dots_i8(codes + i * dim, 1, dim, query, bias, out + i);
+    for (size_t j = 0; j < dim; j++) sum += 128u * (uint32_t)query[j];
+    const __m128i bias = _mm_set1_epi32((int32_t)sum);
+    for (; i + 4 <= rows; i += 4) {
+        _mm_storeu_si128((__m128i *)(out + i), dots_i8(codes + i * dim, 4, dim, query, bias));
+    }
+    for (; i < rows; i++) {
+        out[i] = _mm_cvtsi128_si32(dots_i8(codes + i * dim, 1, dim, query, bias));
+    }
 }
 
 const agm_kernels agm_kernels_avx512 = {
