@@ -113,6 +113,9 @@ class PartitionKey(NamedTuple):
     @classmethod
     def of(cls, scope: Scope) -> PartitionKey:
         """The partition that serves ``scope``: user, else agent, else run, else org."""
+        user = scope[0]
+        if user is not None:  # most are, and every search asks
+            return cls("user_id", user)
         for column, value in zip(SCOPE_FIELDS, scope, strict=True):
             if value is not None:
                 return cls(column, value)
@@ -191,6 +194,13 @@ class TermBatch:
     terms: NDArray[np.uint64]  # (total,)
     counts: NDArray[np.uint16]  # (total,), saturating at 65535
     lengths: NDArray[np.uint32]  # (n,)
+
+    def of(self, i: int) -> tuple[NDArray[np.uint64], NDArray[np.uint16]]:
+        """The terms and counts of text i."""
+        if len(self.lengths) == 1:
+            return self.terms, self.counts
+        begin, end = self.offsets[i : i + 2].tolist()
+        return self.terms[begin:end], self.counts[begin:end]
 
 
 @dataclass(slots=True)

@@ -132,7 +132,7 @@ class HotIndex:
         queries = len(vectors) if vectors is not None else len(terms.lengths) if terms else 0
         answers = []
         for i in range(queries):
-            words = slice(0) if terms is None else slice(*terms.offsets[i : i + 2].tolist())
+            words, counts = (None, None) if terms is None else terms.of(i)
             answers.append(
                 rank(
                     view,
@@ -140,8 +140,8 @@ class HotIndex:
                     self._hybrid,
                     mode=mode,
                     vector=None if vectors is None else vectors[i],
-                    terms=None if terms is None else terms.terms[words],
-                    counts=None if terms is None else terms.counts[words],
+                    terms=words,
+                    counts=counts,
                     masks=masks,
                     top_k=top_k,
                     threshold=threshold,

@@ -25,12 +25,11 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import partial
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agentmem._native.answers import hits
 from agentmem.errors import ConfigError
 from agentmem.index.layout import Layout
 from agentmem.times import now_micros
@@ -51,8 +50,6 @@ __all__ = ["Hybrid", "Scored"]
 
 _DAY = 86_400_000_000  # microseconds
 _MAX_WINDOW = 100
-#: A hit from its four values, without a step in Python.
-_hit = partial(tuple.__new__, Hit)
 
 
 class _Scratch(threading.local):
@@ -165,11 +162,15 @@ class Hybrid:
         those that ``score`` gives the highest scores, with these scores, in one native call."""
         layout = self._layout(view, None)
         conversation = layout.conversation
+        extras = self._extras(layout, cues, at)
+        names, asked, extra = self._what_else(layout, terms, cues, extras)
         keys, scores, seqs = conversation.best(
             vector,
             terms,
             counts,
-            *self._what_else(layout, terms, cues, self._extras(layout, cues, at)),
+            names,
+            asked,
+            extra,
             self._weights,
             self._ranking.k1,
             self._ranking.b,
@@ -178,7 +179,7 @@ class Hybrid:
             top_k,
             threshold,
         )
-        return list(map(_hit, zip(keys, scores, repeat(None), seqs)))
+        return hits(Hit, keys, scores, seqs)
 
     def score(
         self,

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentmem._native.answers import copies as _copies
+from agentmem._native.answers import match
 from agentmem.search.results import item_of
 
 if TYPE_CHECKING:
@@ -49,9 +51,7 @@ class Items:
         """To be taken before a snapshot is opened from which ``answer`` is to read."""
         return self._life
 
-    def answer(
-        self, ranked: Sequence[Sequence[Hit]], snapshot: Snapshot, life: int
-    ) -> list[list[_Item]]:
+    def answer(self, ranked: list[list[Hit]], snapshot: Snapshot, life: int) -> list[list[_Item]]:
         """What ``search_batch`` returns for these hits, which belong to ``snapshot``; the caller's
         own.  Rows that are not here are read in one call.
 
@@ -60,22 +60,17 @@ class Items:
         """
         return [copies(found) for found in self.find(ranked, snapshot, life)]
 
-    def find(self, ranked: Sequence[Sequence[Hit]], snapshot: Snapshot, life: int) -> list[Answer]:
+    def find(self, ranked: list[list[Hit]], snapshot: Snapshot, life: int) -> list[Answer]:
         """The same, as it is kept here, for ``copies``."""
         young = self._young
         answers: list[Any] = []
         missing: dict[int, int] = {}  # key -> event
         count = 0
         for hits in ranked:
-            answer = []
-            for hit in hits:
-                held = young.get(hit.key)
-                if held is None or held[0] != hit.seq:
-                    held = None
-                    missing[hit.key] = hit.seq
-                answer.append((hit, held))
+            answer, absent = match(hits, young)
             answers.append(answer)
-            count += len(answer)
+            missing.update(absent)
+            count += len(hits)
         self._hits += count - len(missing)
         if missing:
             made = self._fetch(missing, snapshot, life)
@@ -145,16 +140,7 @@ class Items:
 
 def copies(answer: Answer) -> list[_Item]:
     """The items with their scores, as the caller's own."""
-    items = []
-    for hit, (_, kept, metadata, _) in answer:
-        item = kept.copy()
-        if metadata is not None:
-            item["metadata"] = _decode(metadata) if metadata else kept["metadata"].copy()
-        item["score"] = hit.score
-        if hit.parts is not None:
-            item["explain"] = hit.parts
-        items.append(item)
-    return items
+    return _copies(answer, _decode)
 
 
 def size_of(answer: Answer) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agentmem._native.answers import keys_of
 from agentmem._native.vectors import unit
 from agentmem.inputs import check_text
 from agentmem.ports import StaleSnapshot
@@ -99,7 +100,7 @@ class PlainSearch:
         if answer is None:
             return None
         if answer:
-            self._store.note_access([hit.key for hit, _ in answer])
+            self._store.note_access(keys_of(answer))
         return copies(answer)
 
     def _answer(self, asked: _Asked) -> Answer | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
+from itertools import chain
 
 from agentmem.store.connection import Connection
 from agentmem.times import now_micros
@@ -21,9 +22,8 @@ class AccessCounts:
     BATCH = 256
     #: Write without waiting for a transaction once so many were.
     MOST = 10_000
-    #: Reads that are noted down before they are added up, a few hundred at a time: a search waits
-    #: for it.
-    NOTED = 64
+    #: Reads that are noted down before they are added up: a search waits for it, so not too many.
+    NOTED = 16
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
@@ -59,10 +59,13 @@ class AccessCounts:
                 self._last[key] = max(at, self._last.get(key, 0))
 
     def _add_up(self) -> None:
-        while self._noted:
-            at, keys = self._noted.popleft()
-            self._reads.update(keys)
-            self._last.update(dict.fromkeys(keys, at))
+        noted = self._noted
+        found = [noted.popleft() for _ in range(len(noted))]
+        self._reads.update(chain.from_iterable(keys for _, keys in found))
+        last = self._last
+        for at, keys in found:
+            for key in keys:
+                last[key] = at
 
 
 def write_counts(connection: Connection, counts: _Counts) -> None:

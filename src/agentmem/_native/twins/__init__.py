@@ -7,6 +7,7 @@ leaves a doubt, this is the answer.
 
 from __future__ import annotations
 
+from agentmem._native.twins.answers import copies, hits, keys_of, match
 from agentmem._native.twins.arrow import (
     fixed_binary,
     fixed_list,
@@ -43,6 +44,7 @@ __all__ = [
     "Postings",
     "TermMemo",
     "Texts",
+    "copies",
     "count_terms",
     "dense_scores",
     "dequantize_int8",
@@ -53,11 +55,14 @@ __all__ = [
     "fold",
     "from_f16",
     "hash_texts",
+    "hits",
     "int8_scores",
     "int32",
     "int64",
     "invert",
+    "keys_of",
     "make_batches",
+    "match",
     "mean_pool",
     "normalize",
     "pool_table",
