@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agentmem.engine.figures import figures, metrics
 from agentmem.engine.reading import Reading
 from agentmem.engine.writing import Writing
+from agentmem.errors import StoreError
 from agentmem.types import Scope
 
 if TYPE_CHECKING:
@@ -38,26 +39,37 @@ class Engine(Writing, Reading):
 
     def check(self, *, repair: bool, progress: Progress | None) -> dict[str, Any]:
         """Problems of the store, which only a backup mends, and of the projection, which can be
-        rebuilt."""
+        rebuilt; or why that cannot be reached."""
         self.check_usable()
         problems = self.store.check()
         repaired: list[str] = []
+        # A damaged truth is nothing to compare with, and must not be copied over a good table.
+        if not problems:
+            try:
+                problems = self._check_projections(repair, repaired, progress)
+            except StoreError as error:
+                problems = [str(error)]
+        return {"ok": not problems, "problems": problems, "repaired": repaired}
+
+    def _check_projections(
+        self, repair: bool, repaired: list[str], progress: Progress | None
+    ) -> list[str]:
+        """What is wrong beside a sound database; what was mended goes into ``repaired``."""
         erasing = self.store.erasing()
-        if erasing is not None and not problems:
+        if erasing is not None:
             left = self._finish_erasing() if repair else self._left_elsewhere(erasing)
             broken_off = "what was purged may still be in files: the purge was broken off"
             if left or not repair:
-                problems = [left or broken_off]
-            else:
-                repaired = [broken_off]
-        # A damaged truth is nothing to compare with, and must not be copied over a good table.
-        if self.projection.exists and not problems:
+                return [left or broken_off]
+            repaired.append(broken_off)
+        if not self.projection.exists:
+            return []
+        damage = self.projection.verify()
+        if damage and repair:
+            self.projection.rebuild(progress=progress)
+            repaired += damage
             damage = self.projection.verify()
-            if damage and repair:
-                self.projection.rebuild(progress=progress)
-                repaired, damage = repaired + damage, self.projection.verify()
-            problems = damage
-        return {"ok": not problems, "problems": problems, "repaired": repaired}
+        return damage
 
     def stats(self) -> dict[str, Any]:
         return figures(self)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import lancedb
 
 from agentmem.errors import AgentMemError, StoreError, StoreFullError
+from agentmem.inputs import without_secrets
 from agentmem.vector.faults import Overtaken, TableLost
+from agentmem.vector.files import local_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -212,7 +214,7 @@ def _translated(uri: str, name: str) -> Iterator[None]:
         raise
     except (RuntimeError, ValueError, OSError) as error:
         text = str(error)
-        where = f"the LanceDB table {name} in {uri}"
+        where = f"the LanceDB table {name} in {without_secrets(uri)}"
         if re.search(r"os error 28\b|os error 122\b|No space left", text):
             raise StoreFullError(
                 f"the disk is full: cannot write {where}; free some space and try again,"
@@ -221,9 +223,7 @@ def _translated(uri: str, name: str) -> Iterator[None]:
         if re.search(r"[Ii]ncompatible transaction|[Cc]ommit conflict|[Cc]oncurrent", text):
             raise Overtaken from error
         if _UNREACHABLE.search(text):
-            raise StoreError(
-                f"cannot use {where}: {_first_line(text)}; check the address and permissions"
-            ) from error
+            raise StoreError(f"cannot use {where}: {_reason(text)}; {_remedy(uri)}") from error
         raise TableLost(
             f"{where} is gone or damaged: {_first_line(text)}; run `agentmem check --repair`,"
             " which rebuilds it from SQLite"
@@ -233,9 +233,34 @@ def _translated(uri: str, name: str) -> Iterator[None]:
 #: Failures that a rebuild would only repeat: permissions, network, credentials, addresses.
 _UNREACHABLE = re.compile(
     r"[Pp]ermission denied|os error 13\b|os error 30\b|[Rr]ead-only"
-    r"|Generic (?:S3|GCS|MicrosoftAzure|HTTP)|[Cc]onnection|[Tt]imed? ?out|[Uu]nauthori|Forbidden"
-    r"|[Cc]redential|No object store provider|[Ii]nvalid (?:url|URL)|not supported"
+    r"|Generic (?:S3|GCS|MicrosoftAzure|HTTP)|RetryError|[Cc]onnection|[Tt]imed? ?out"
+    r"|[Uu]nauthori|Forbidden|[Cc]redential|No object store provider|[Ii]nvalid (?:url|URL)"
+    r"|not supported"
 )
+#: What an object store or the network said, in the dump of an error that Lance makes of it.
+_SAID = re.compile(
+    r"<Message>(.*?)</Message>|\b(?:message|error): \"(.*?)\"|\bsource: (\w+) \}", re.DOTALL
+)
+
+
+def _reason(text: str) -> str:
+    """Why a database cannot be reached, in a line."""
+    if "RetryError" not in text:
+        return _first_line(text)
+    said = ["".join(found) for found in _SAID.findall(text)]
+    status = re.search(r"\bstatus: (\d+)", text)
+    parts = [f"status {status[1]}"] if status else []
+    return ": ".join([*parts, *(reason.rstrip(". ") for reason in said[-1:])]) or _first_line(text)
+
+
+def _remedy(uri: str) -> str:
+    if local_folder(uri) is not None:
+        return "check the address and permissions"
+    return (
+        "check the address, the network and the credentials in the environment (for S3:"
+        " AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT, and for one without"
+        " TLS AWS_ALLOW_HTTP=true); the store works on without the table, which catches up later"
+    )
 
 
 def _first_line(text: str) -> str:
