@@ -42,11 +42,11 @@ cdef inline void _put(object hit, Py_ssize_t at, object value):
     PyTuple_SET_ITEM(hit, at, value)
 
 
-def match(list ranked, dict held):
+def match(ranked, dict held):
     """What is held of each hit, if it is of the hit's version.
 
     Args:
-        ranked: ``types.Hit`` tuples.
+        ranked: a sequence of ``types.Hit``.
         held: key -> a tuple that begins with the event which made the memory what is held.
 
     Returns:

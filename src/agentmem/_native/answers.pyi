@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from agentmem.types import Hit
@@ -9,7 +9,7 @@ _H = TypeVar("_H", bound=tuple[Any, ...])
 
 def hits(kind: type[_H], keys: list[int], scores: list[float], seqs: list[int]) -> list[_H]: ...
 def match(
-    ranked: list[Hit], held: Mapping[int, Held]
+    ranked: Sequence[Hit], held: dict[int, Held]
 ) -> tuple[list[tuple[Hit, Held | None]], dict[int, int]]: ...
 def copies(
     answer: list[tuple[Hit, Held]], decode: Callable[[str], Any]

@@ -51,7 +51,9 @@ class Items:
         """To be taken before a snapshot is opened from which ``answer`` is to read."""
         return self._life
 
-    def answer(self, ranked: list[list[Hit]], snapshot: Snapshot, life: int) -> list[list[_Item]]:
+    def answer(
+        self, ranked: Sequence[Sequence[Hit]], snapshot: Snapshot, life: int
+    ) -> list[list[_Item]]:
         """What ``search_batch`` returns for these hits, which belong to ``snapshot``; the caller's
         own.  Rows that are not here are read in one call.
 
@@ -60,7 +62,7 @@ class Items:
         """
         return [copies(found) for found in self.find(ranked, snapshot, life)]
 
-    def find(self, ranked: list[list[Hit]], snapshot: Snapshot, life: int) -> list[Answer]:
+    def find(self, ranked: Sequence[Sequence[Hit]], snapshot: Snapshot, life: int) -> list[Answer]:
         """The same, as it is kept here, for ``copies``."""
         young = self._young
         answers: list[Any] = []
