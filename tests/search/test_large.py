@@ -15,8 +15,11 @@ import pytest
 from agentmem import Memory
 from agentmem.errors import ScopeError
 from agentmem.index import by_vector, finding, large, volume_file
+from agentmem.index.codes import CODED_FROM
+from agentmem.index.scoring import rank
+from agentmem.index.view import View
 from agentmem.search import searcher
-from agentmem.types import PartitionKey
+from agentmem.types import Hit, PartitionKey
 
 _WORDS = """
 Lisbon Porto surfing piano lessons bread cat dog garden train station coffee doctor knee
@@ -268,6 +271,24 @@ def test_many_vectors_are_found_by_their_clusters(
     hot.delete_batch([i["id"] for i in hot.get_all(unscoped=True, limit=9)["results"]])
     assert_same(disk, hot, unscoped=True)
     assert disk._engine.large.stats()["clustered"] == 1
+
+
+def test_candidates_are_not_coded_for_one_search(
+    disk: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making codes takes longer than all the rest of a search; nothing would use them again."""
+    ranked = []
+
+    def noted(view: View, *arguments: Any, **options: Any) -> list[Hit]:
+        ranked.append(view)
+        return rank(view, *arguments, **options)
+
+    monkeypatch.setattr(finding, "rank", noted)
+    disk.add_batch(items(200, 1000))
+    assert disk.search("bread and coffee at the market", unscoped=True)["results"]
+    segments = [part.segment for view in ranked for part in view.parts]
+    assert max(segment.n for segment in segments) >= CODED_FROM
+    assert all(segment._codes is None for segment in segments)
 
 
 def test_pages_and_the_past_are_those_of_the_hot_index(disk: Memory, hot: Memory) -> None:

@@ -16,7 +16,7 @@ from agentmem.index.calendar import date_part
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from agentmem.index.view import View
+    from agentmem.index.view import Part, View
     from agentmem.index.whole import Whole
     from agentmem.ports import Analyzer
     from agentmem.types import Cues
@@ -75,7 +75,7 @@ class Layout:
                     slots,
                     part.segment.keys,
                     part.segment.rows.seqs,
-                    None if part.segment.codes is None else part.segment.codes.parts,
+                    _codes_of(part) if whole is None else None,
                 )
                 for part, slots in zip(view.parts, self.slots, strict=True)
             ],
@@ -164,6 +164,13 @@ class Layout:
             for term in called.terms[a:b].tolist():
                 self.actor_terms.setdefault(term, []).append(i)
         return codes.astype(np.int32)
+
+
+def _codes_of(part: Part) -> Any:
+    """What ``Conversation.best`` chooses candidates by; a part of a larger partition, which is
+    searched once, would be coded for nothing."""
+    codes = part.segment.codes
+    return None if codes is None else codes.parts
 
 
 def length_part(lengths: NDArray[np.uint32], mean: float) -> NDArray[np.float32]:
