@@ -13,6 +13,7 @@ import random
 import re
 import shutil
 import tempfile
+import threading
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -71,6 +72,43 @@ def vectors(n: int, dim: int, seed: int = SEED) -> NDArray[np.float32]:
     rows += 1.5 * chance.standard_normal((n, dim), dtype=np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows
+
+
+def resident(pid: int | str = "self") -> int:
+    """Bytes of a process that are in memory; 0 where it has ended."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+class Resident:
+    """The most that is resident while it is open, looked at every five milliseconds: of this
+    process and, with a projection, of its child that drains."""
+
+    def __init__(self, projection: Any = None) -> None:
+        self._projection = projection
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.bytes = 0
+
+    def __enter__(self) -> Resident:
+        self.bytes = self._now()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.005):
+            self.bytes = max(self.bytes, self._now())
+
+    def _now(self) -> int:
+        child = None if self._projection is None else self._projection._drains.pid
+        return resident() + (resident(child) if child else 0)
 
 
 class TemporaryStore:

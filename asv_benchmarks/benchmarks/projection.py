@@ -11,10 +11,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.common import texts, vectors
+from benchmarks.common import Resident, resident, texts, vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,19 +55,23 @@ class _Drained:
     def setup(self) -> None:
         import lancedb  # noqa: F401  a second, once per process
 
-        from agentmem.config import ProjectionConfig, StoreConfig
+        from agentmem.config import Config, StoreConfig
+        from agentmem.engine.drain import program
         from agentmem.store import Store
         from agentmem.vector.projection import LanceProjection
 
         self.folder = tempfile.mkdtemp(prefix="agentmem-bench-")
+        path, config = Path(self.folder) / "store", Config(store=StoreConfig(durability="off"))
         self.store = Store(
-            Path(self.folder) / "store",
-            StoreConfig(durability="off"),
+            path,
+            config.store,
             model_id="bench",
             dim=DIM,
             analyzer="bench",
         )
-        self.lance = LanceProjection(Path(self.folder) / "store", self.store, ProjectionConfig())
+        self.lance = LanceProjection(
+            path, self.store, config.projection, program=program(path, config)
+        )
         self.texts = texts(ROWS)
         self.vectors = vectors(ROWS, DIM)
         self.insert(self.texts, self.vectors)
@@ -155,36 +160,59 @@ class Drain(_Drained):
 
     def track_memory_mib(self) -> float:
         """Resident memory at the drain's peak beyond what there was before it."""
-        before = _resident()
-        with _Peak() as peak:
+        before = resident()
+        with Resident() as peak:
             self.drained()
         return (peak.bytes - before) / 2**20
 
     track_memory_mib.unit = "MiB"  # type: ignore[attr-defined]
 
 
-def _resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+class Beside(_Drained):
+    """In the background, by the child process that does so in use; it is there already."""
 
+    def setup(self) -> None:
+        super().setup()
+        self.lance.notify(self.store.last_seq())
+        self.lance.wait()
+        self.lance.discard()
 
-class _Peak:
-    """The most resident memory while it is open, looked at every five milliseconds."""
+    def drained(self) -> float:
+        before = self.lance.stats()["seconds"]
+        self.lance.notify(0)  # as after a reset: the table is looked at again
+        self.lance.notify(self.store.last_seq())
+        self.lance.wait()
+        assert self.lance.seq == self.store.last_seq()
+        return float(self.lance.stats()["seconds"] - before)
 
-    def __enter__(self) -> _Peak:
-        self.bytes = _resident()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
+    def track_new_rows(self) -> float:
+        rate = ROWS / self.drained()
+        assert self.lance.verify() == []
+        return rate
 
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
+    track_new_rows.unit = "rows/s"  # type: ignore[attr-defined]
 
-    def _watch(self) -> None:
-        while not self._done.wait(0.005):
-            self.bytes = max(self.bytes, _resident())
+    def track_processor_us_a_row(self) -> float:
+        """Of both processes."""
+        begin = time.process_time() + self.childs_time()
+        self.drained()
+        return 1e6 * (time.process_time() + self.childs_time() - begin) / ROWS
+
+    track_processor_us_a_row.unit = "us"  # type: ignore[attr-defined]
+
+    def childs_time(self) -> float:
+        with open(f"/proc/{self.lance._drains.pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def track_memory_mib(self) -> float:
+        """Resident memory of the child at the peak."""
+        self.drained()
+        with open(f"/proc/{self.lance._drains.pid}/status") as file:
+            [peak] = [line for line in file if line.startswith("VmHWM")]
+        return int(peak.split()[1]) / 2**10
+
+    track_memory_mib.unit = "MiB"  # type: ignore[attr-defined]
 
 
 class Tail(_Drained):
@@ -291,8 +319,8 @@ class Whole:
     track_bytes_a_memory.unit = "bytes"  # type: ignore[attr-defined]
 
     def track_add_arrow_memory_mib(self) -> float:
-        """Resident memory at the peak of streaming 200,000 rows through ``add_arrow``, the
-        projection draining meanwhile."""
+        """Resident memory, with that of the child that drains meanwhile, at the peak of streaming
+        200,000 rows through ``add_arrow``."""
         import pyarrow as pa
 
         rows = 200_000
@@ -306,7 +334,7 @@ class Whole:
 
         first = next(batches())
         reader = pa.RecordBatchReader.from_batches(first.schema, batches())
-        with _Peak() as peak:
+        with Resident(self.memory._engine.projection) as peak:
             self.memory.add_arrow(reader, user_id="u")
             self.memory.flush()
         assert self.memory.count(user_id="u") == rows
@@ -347,7 +375,6 @@ class Meanwhile:
     def track_share_of_minilm_writes_left(self) -> float:
         """The rate of ``add_batch`` of new texts while the table is filled over and over, against
         that while nothing else is done."""
-        projection = self.memory._engine.projection
         fresh = iter(texts(4_000, seed=11))
         written: Counter[str] = Counter()
         took: Counter[str] = Counter()
@@ -359,23 +386,52 @@ class Meanwhile:
             took[when] += time.perf_counter() - begin
             written[when] += len(batch)
 
-        def drain() -> None:
-            while not done.is_set():
-                projection.rebuild()
-                drains.append(1)
-
         for _ in range(3):  # in turns: the machine may have other work, too
             write("alone")
-            done, drains = threading.Event(), []
-            thread = threading.Thread(target=drain)
-            thread.start()
-            write("meanwhile")
-            done.set()
-            thread.join()
+            with self.drained_over_and_over():
+                write("meanwhile")
         rates = {when: written[when] / took[when] for when in took}
         return rates["meanwhile"] / rates["alone"]
 
     track_share_of_minilm_writes_left.unit = "ratio"  # type: ignore[attr-defined]
+
+    def track_search_p95_ms(self) -> float:
+        """Of searches, vector given, while the table is filled over and over."""
+        given = vectors(200, DIM, seed=5)
+        took: list[float] = []
+        with self.drained_over_and_over():
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                begin = time.perf_counter()
+                self.memory.search("where", vector=given[len(took) % 200], user_id="user-0")
+                took.append(time.perf_counter() - begin)
+        return 1000 * sorted(took)[len(took) * 95 // 100]
+
+    track_search_p95_ms.unit = "ms"  # type: ignore[attr-defined]
+
+    @contextmanager
+    def drained_over_and_over(self) -> Iterator[None]:
+        """In the background, from the first row of the table on."""
+        projection = self.memory._engine.projection
+        done, begun = threading.Event(), threading.Event()
+
+        def drain() -> None:
+            while not done.is_set():
+                projection.discard()
+                projection._drains.start()
+                while projection.seq == 0 and projection.stats()["draining"]:
+                    done.wait(0.01)
+                begun.set()
+                projection.wait()
+
+        thread = threading.Thread(target=drain)
+        thread.start()
+        begun.wait()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def track_longest_search_ms(self) -> float:
         """Of searches one after the other while the indexes of the whole table are built."""

@@ -328,7 +328,7 @@ class AddArrowMillion:
             text=True,
             check=True,
         )
-        return float(done.stdout)
+        return float(done.stdout.split()[-1])  # with the child that drains
 
     track_peak.unit = "MiB"
 

@@ -153,6 +153,7 @@ class ProjectionConfig:
     enabled: bool = True
     uri: str = ""  # any LanceDB URI; empty: ``vectors.lance`` inside the store
     drain_rows: int = 10_000  # drain in the background once the tail is this long
+    drain_in: Literal["process", "thread"] = "process"  # of low priority; a thread of this one
     batch_rows: int = 50_000  # events of one batch of Arrow rows
     batch_bytes: int = 32 << 20  # of those rows; two batches are in memory at the same time
     index_rows: int = 100_000  # build indexes, in a child process, from so many rows on; 0: never

@@ -39,6 +39,35 @@ def test_what_was_written_is_there_after_reopening(open_store: Any, fill: Any) -
         assert snapshot.epoch == epoch
 
 
+def test_a_follower_reads_and_leaves_everything_as_it_is(open_store: Any, fill: Any) -> None:
+    """Nothing is made, moved or put aside by one that only follows."""
+    store = open_store()
+    (record,) = fill.add(store, "followed")
+    (store.path / "write.lock").touch()
+    before = {path.name: path.stat().st_size for path in store.path.iterdir()}
+    assert before["agentmem.db-wal"] > 0
+    follower = Store(store.path, follow=True)
+    for text in ("later", "later still"):
+        assert follower.last_seq() == store.last_seq()
+        fill.add(store, text)
+    with follower.read() as snapshot:
+        assert snapshot.records([record.key]) == {record.key: record}
+    wal = (store.path / "agentmem.db-wal").stat().st_size
+    follower.close()
+    after = {path.name: path.stat().st_size for path in store.path.iterdir()}
+    assert after == before | {"agentmem.db-wal": wal}
+    assert wal > before["agentmem.db-wal"]
+
+
+def test_a_follower_makes_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StorePathError):
+        Store(tmp_path / "nowhere", follow=True)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(StorePathError):
+        Store(tmp_path, follow=True)
+    assert not (tmp_path / "agentmem.db").exists()
+
+
 def test_a_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("mine")

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentmem.config import ProjectionConfig, StoreConfig
+from agentmem.config import Config, ProjectionConfig, StoreConfig
+from agentmem.engine.drain import program
 from agentmem.ids import new_ids
 from agentmem.store import Store
 from agentmem.types import NewMemory, Record, Scope, TermBatch, VectorSource
@@ -46,9 +47,10 @@ class Author:
         self.dim = dim
         self.rng = np.random.default_rng(seed)
         # Nothing here is about SQLite's own durability.
+        self.config = StoreConfig(durability="off")
         self.store = Store(
             self.folder,
-            StoreConfig(durability="off"),
+            self.config,
             model_id=f"test-{dim}",
             dim=dim,
             analyzer="test",
@@ -56,8 +58,16 @@ class Author:
         self.projections: list[LanceProjection] = []
 
     def projection(self, *, patience: float = 60.0, **config: Any) -> LanceProjection:
+        """One that drains in a thread unless ``drain_in="process"`` is given."""
+        settings = ProjectionConfig(**{"drain_in": "thread", **config})
+        apart = settings.drain_in == "process"
+        whole = Config(store=self.config, projection=settings)
         made = LanceProjection(
-            self.folder, self.store, ProjectionConfig(**config), patience=patience
+            self.folder,
+            self.store,
+            settings,
+            program=program(self.folder, whole, patience) if apart else None,
+            patience=patience,
         )
         self.projections.append(made)
         return made

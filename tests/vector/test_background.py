@@ -30,14 +30,22 @@ def test_a_short_tail_is_left_alone(author: Any) -> None:
     assert lance.stats()["tail"] == 99
 
 
-def test_a_long_tail_is_drained(author: Any) -> None:
-    lance = author.projection(drain_rows=100)
+BOTH = pytest.mark.parametrize("drain_in", ["thread", "process"])
+
+
+@BOTH
+def test_a_long_tail_is_drained(author: Any, drain_in: str) -> None:
+    lance = author.projection(drain_rows=100, drain_in=drain_in)
     for _ in range(5):
         author.add(50)
         lance.notify(author.store.last_seq())
         lance.wait()
     assert lance.seq == 200
-    assert lance.stats()["background_drains"] == 2
+    stats = lance.stats()
+    assert stats["background_drains"] == 2
+    assert stats["rows"] == 200
+    assert stats["seconds"] > 0
+    assert stats["failures"] == stats["rebuilds"] == 0
     assert "agentmem-drain" not in names()  # nothing waits while nothing is due
     assert lance.verify() == []
 
@@ -51,14 +59,18 @@ def test_a_disabled_projection_drains_only_when_told(author: Any) -> None:
     assert lance.drain() == 5
 
 
-def test_an_error_is_kept_until_a_drain_succeeds(author: Any, store_path: Path) -> None:
+@BOTH
+def test_an_error_is_kept_until_a_drain_succeeds(
+    author: Any, store_path: Path, drain_in: str
+) -> None:
     obstacle = store_path / "obstacle"
     obstacle.write_text("")
-    lance = author.projection(uri=str(obstacle / "db"), drain_rows=10)
+    lance = author.projection(uri=str(obstacle / "db"), drain_rows=10, drain_in=drain_in)
     author.add(10)
     lance.notify(10)
     lance.wait()
     assert "obstacle" in lance.stats()["error"]
+    assert lance.stats()["error"].startswith("StoreCorruptError: ")
     assert lance.stats()["failures"] == 1
     author.add(1)
     lance.notify(11)  # not again for every commit
@@ -91,44 +103,51 @@ def test_after_a_reset_the_tail_counts_from_its_start(author: Any) -> None:
     assert lance.seq == 10
 
 
-def test_closing_stops_a_drain_at_its_next_batch(author: Any) -> None:
-    lance = author.projection(drain_rows=10, batch_rows=1)
+@BOTH
+def test_closing_stops_a_drain_at_its_next_batch(author: Any, drain_in: str) -> None:
+    lance = author.projection(drain_rows=10, batch_rows=1, drain_in=drain_in)
     author.add(400)
     lance.notify(400)
     begin = time.monotonic()
     lance.close()
     assert time.monotonic() - begin < 5  # the whole of it would take ten times as long
     assert lance.seq < 400
-    assert "agentmem-drain" not in names()
+    assert not {"agentmem-drain", "agentmem-child"} & names()
     again = author.projection()
     assert again.drain() == 400
     assert again.verify() == []
 
 
+@BOTH
 @pytest.mark.parametrize("ending", ["", "raise SystemExit(3)", "del lance, author"])
-def test_a_program_ends_while_it_drains(author: Any, store_path: Path, ending: str) -> None:
+def test_a_program_ends_while_it_drains(
+    author: Any, store_path: Path, ending: str, drain_in: str
+) -> None:
     program = f"""
-import sys
+import sys, time
 from runpy import run_path
 author = run_path(sys.argv[1])["Author"](sys.argv[2])
-lance = author.projection(drain_rows=10, batch_rows=1)
+lance = author.projection(drain_rows=10, batch_rows=1, drain_in={drain_in!r})
 author.add(1000)
 lance.notify(1000)
 while lance.seq < 3:
-    pass
+    time.sleep(0.005)
+print("ending", flush=True)
 {ending}
 """
-    begin = time.monotonic()
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-W", "error", "-c", program, CONFTEST, str(store_path)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=60,
     )
-    assert done.returncode == (3 if "3" in ending else 0), done.stderr
-    assert done.stderr == ""
-    assert time.monotonic() - begin < 20
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ending\n"
+    begin = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (3 if "3" in ending else 0), said
+    assert said == ""
+    assert time.monotonic() - begin < 10
     lance = author.projection()
     assert 3 <= lance.seq < 1000
     assert lance.drain() == 1000

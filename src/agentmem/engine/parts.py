@@ -169,9 +169,14 @@ class Parts:
 
     @_Part
     def projection(self) -> LanceProjection:
+        from agentmem.engine.drain import program
         from agentmem.vector.projection import LanceProjection
 
-        return LanceProjection(self.store.path, self.store, self.config.projection)
+        path, settings = self.store.path, self.config.projection
+        apart = settings.drain_in == "process"
+        return LanceProjection(
+            path, self.store, settings, program=program(path, self.config) if apart else None
+        )
 
     @_Part
     def writer(self) -> Writer:

@@ -60,10 +60,13 @@ class Store:
         analyzer: str = "",
         model_names: Callable[[str], str | None] | None = None,
         vfs: str | None = None,
+        follow: bool = False,
     ) -> None:
         """Open the folder ``path``, made if it is missing; an older schema is migrated.
 
-        ``model_names`` gives what people call the model of an id, for messages.
+        ``model_names`` gives what people call the model of an id, for messages.  With ``follow``
+        it is only to be read beside those who have made it: then nothing is made or migrated, no
+        space is put aside, and closing moves nothing from the WAL into the database.
 
         Raises:
             StorePathError: not a folder, or not readable and writable.
@@ -71,7 +74,8 @@ class Store:
             ModelMismatchError: it holds vectors of another model than ``model_id``.
             StoreCorruptError, StoreFullError, StoreTimeoutError
         """
-        place = Place(make_folder(path), config or StoreConfig(), vfs)
+        folder = Path(os.path.abspath(path)) if follow else make_folder(path)
+        place = Place(folder, config or StoreConfig(), vfs)
         self._place = place
         self._database = str(place.database)  # kept: joining paths takes longer than stat
         self._model = None if model_id is None else Model(model_id, dim, analyzer, model_names)
@@ -90,7 +94,10 @@ class Store:
         self._writer: Connection | None = None
         self.migrated: list[str] = []  # the migrations that opening applied
         try:
-            self._prepare()
+            if not follow:
+                self._prepare()
+            with usable(folder):
+                self._file = FileIdentity(self._database)
         except BaseException:  # an interrupt, too; raised again
             self.close()
             raise
@@ -119,7 +126,6 @@ class Store:
             self.migrated = self.migrate()
         assert self._writer is not None
         self._check(read_state(self._writer))
-        self._file = FileIdentity(self._database)
         self._reserve.keep()
 
     def migrate(self) -> list[str]:

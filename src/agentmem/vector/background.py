@@ -1,8 +1,9 @@
-"""Draining in the background: a thread for as long as there is something to do."""
+"""Work in the background: a thread for as long as there is something to do."""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -14,6 +15,10 @@ _log = logging.getLogger("agentmem.projection")
 __all__ = ["Background"]
 
 
+def _nothing() -> None:
+    return None
+
+
 class Background:
     """Runs ``work(stopped)`` in a thread of its own, one at a time, when asked to.
 
@@ -21,13 +26,22 @@ class Background:
     is a daemon and is stopped and joined before the interpreter goes down: it never keeps a
     program alive, and is never killed inside native code.  An error is kept until the work has
     succeeded once more.
+
+    Args:
+        interrupt: called by ``stop``, for work that waits and would not look at ``stopped``; also
+            when nobody holds the object any more, so it must not hold it.
     """
 
-    def __init__(self, name: str, work: Callable[[Callable[[], bool]], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Callable[[], bool]], None],
+        interrupt: Callable[[], None] = _nothing,
+    ) -> None:
         self._name = name
         self._work = work
         self._lock = threading.Lock()
-        self._state = _State()
+        self._state = _State(interrupt)
         self._finalizer = weakref.finalize(self, _State.halt, self._state)
         self.runs = 0
         self.failures = 0
@@ -61,9 +75,10 @@ class Background:
             self._work(self._state.stopped.is_set)
             self.error = None
         except AgentMemError as error:
-            self.failures += 1
-            self.error = error
-            _log.warning("draining failed: %s", error, exc_info=error)
+            if not self._state.stopped.is_set():
+                self.failures += 1
+                self.error = error
+                _log.warning("%s failed: %s", self._name, error, exc_info=error)
         finally:
             self.runs += 1
             self._state.thread = None
@@ -72,12 +87,17 @@ class Background:
 class _State:
     """What outlives a ``Background`` that nobody holds any more."""
 
-    def __init__(self) -> None:
+    def __init__(self, interrupt: Callable[[], None]) -> None:
         self.stopped = threading.Event()
         self.thread: threading.Thread | None = None
+        self._interrupt = interrupt
+        self._pid = os.getpid()
 
     def halt(self) -> None:
+        if self._pid != os.getpid():  # a fork: the thread and what it works with are the parent's
+            return
         self.stopped.set()
+        self._interrupt()
         thread = self.thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()

@@ -1,23 +1,24 @@
 """The child process that builds indexes: ``python -m agentmem.vector.build``.
 
-It reads one JSON object from its standard input: ``home``, ``uri``, ``table`` and the settings of
-the projection.  It ends at once when the input ends, that is when its parent wants it to or is
-gone, and when somebody who is about to erase asks all builders to stop (``index.stop``).  Ending
+A job is the store's folder ``home``, the ``uri`` of the database, the ``table``, and the settings
+of the ``projection``.  The answer says whether somebody else is at it (``busy``).  The process
+also ends when somebody who is about to erase asks all builders to stop (``index.stop``).  Ending
 at any moment harms nothing: Lance commits an index as a whole or not at all.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from agentmem.config import Config, ProjectionConfig
+from agentmem.errors import StoreError
+from agentmem.vector.child import STOPPED
 from agentmem.vector.files import LocalFiles, local_folder
+from agentmem.vector.serving import Parent, serve
 from agentmem.vector.state import BuildState
 
 __all__ = ["main"]
@@ -27,23 +28,22 @@ __all__ = ["main"]
 _LOOK = 0.2
 
 
-def main() -> int:
-    """Returns the exit code: 0 done, 1 failed, 2 somebody else is at it."""
-    if hasattr(os, "nice"):
-        os.nice(19)
-    asked = json.loads(sys.stdin.buffer.readline())
-    home = Path(asked["home"])
-    config: ProjectionConfig = Config.from_dict({"projection": asked["projection"]}).projection
-    state = BuildState(home)
+def main() -> None:
+    """One job, at the lowest priority: it takes minutes, and the next one is days away."""
+    serve(_work, nice=19, linger=0)
+
+
+def _work(job: dict[str, Any], parent: Parent) -> dict[str, Any]:
+    config: ProjectionConfig = Config.from_dict({"projection": job["projection"]}).projection
+    state = BuildState(Path(job["home"]))
     with state.lock() as taken:
-        if not taken:
-            return 2
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-        threading.Thread(target=_end_when_asked, args=(state,), daemon=True).start()
-        return _build(state, asked["uri"], asked["table"], config)
+        if taken:
+            threading.Thread(target=_end_when_asked, args=(state,), daemon=True).start()
+            _build(state, job["uri"], job["table"], config)
+    return {"busy": not taken}
 
 
-def _build(state: BuildState, uri: str, name: str, config: ProjectionConfig) -> int:
+def _build(state: BuildState, uri: str, name: str, config: ProjectionConfig) -> None:
     import lancedb
 
     from agentmem.vector.indexes import build
@@ -59,7 +59,7 @@ def _build(state: BuildState, uri: str, name: str, config: ProjectionConfig) -> 
         covered = build(lancedb.connect(uri).open_table(name), config, step)
     except (RuntimeError, ValueError, OSError) as error:  # all that LanceDB raises
         state.save(told | {"state": "failed", "error": str(error)[:500]})
-        return 1
+        raise StoreError(str(error)[:500]) from error
     folder = local_folder(uri)
     if folder is not None:
         LocalFiles(folder).sync(name)
@@ -72,19 +72,13 @@ def _build(state: BuildState, uri: str, name: str, config: ProjectionConfig) -> 
             "seconds": round(time.time() - begin, 3),
         }
     )
-    return 0
-
-
-def _end_with_parent() -> None:
-    os.read(0, 1)  # nothing is ever sent, so this returns when the input ends
-    os._exit(3)
 
 
 def _end_when_asked(state: BuildState) -> None:
     while not state.stop_asked():
         time.sleep(_LOOK)
-    os._exit(3)
+    os._exit(STOPPED)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from agentmem.errors import StoreCorruptError
+from agentmem import errors
+from agentmem.errors import AgentMemError, StoreCorruptError
 
-__all__ = ["Overtaken", "TableLost"]
+__all__ = ["Overtaken", "TableLost", "public_name"]
 
 
 class TableLost(StoreCorruptError):
@@ -13,3 +14,8 @@ class TableLost(StoreCorruptError):
 
 class Overtaken(Exception):
     """Someone else changed the table or its watermark, so the lock did not hold."""
+
+
+def public_name(error: AgentMemError) -> str:
+    """Of the class that ``errors`` has for it."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__)

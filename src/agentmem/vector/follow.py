@@ -19,9 +19,9 @@ which it is relied on:
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from agentmem.errors import StoreError
 from agentmem.vector.ahead import Ahead
@@ -33,13 +33,12 @@ if TYPE_CHECKING:
     from agentmem.config import ProjectionConfig
     from agentmem.ports import Progress, Snapshot, Store
     from agentmem.types import Tail
-    from agentmem.vector.builder import Builder
     from agentmem.vector.indexes import Coverage
     from agentmem.vector.place import Place
     from agentmem.vector.table import Table
     from agentmem.vector.watermark import Watermark
 
-__all__ = ["Follower", "fits", "foreign"]
+__all__ = ["Follower", "Indexer", "fits", "foreign"]
 
 _COMPACT_AFTER = 64  # commits; each leaves a file or two, and a search opens them all
 _KEEP = timedelta(minutes=1)  # versions that another process may still be reading
@@ -58,16 +57,42 @@ def fits(mark: Watermark, snapshot: Snapshot) -> bool:
     return not foreign(mark, snapshot) and mark.seq <= snapshot.seq
 
 
+class Indexer(Protocol):
+    """Who has indexes built, in a child process."""
+
+    def start(self, table: str) -> None:
+        """Build what ``table`` lacks, unless that is under way."""
+        ...
+
+    def nobody(self) -> AbstractContextManager[None]:
+        """Have every builder of the store stop, and none begin, in whatever process.
+
+        Raises:
+            StoreTimeoutError, StorePathError
+        """
+        ...
+
+
 class Follower:
-    """Applies the log of ``store`` to the table in ``place``, in batches of ``config``."""
+    """Applies the log of ``store`` to the table in ``place``, in batches of ``config``.
+
+    ``whole`` is entered around each batch of commits with its watermark: broken off there, files
+    are left that nobody uses.
+    """
 
     def __init__(
-        self, place: Place, store: Store, config: ProjectionConfig, builder: Builder
+        self,
+        place: Place,
+        store: Store,
+        config: ProjectionConfig,
+        indexer: Indexer,
+        whole: AbstractContextManager[object],
     ) -> None:
         self._place = place
         self._store = store
         self._config = config
-        self._builder = builder
+        self._indexer = indexer
+        self._whole = whole
         self._events = max(1, config.batch_rows)
         self._bytes = max(1, config.batch_bytes)
         self.rows = 0  # applied since this process began
@@ -123,7 +148,7 @@ class Follower:
         mark, covered = self._place.load(), self.coverage()
         if mark is None or covered is None or not covered.due(self._config, mark.commits):
             return False
-        self._builder.start(mark.table)
+        self._indexer.start(mark.table)
         return True
 
     def erase(self) -> None:
@@ -136,7 +161,7 @@ class Follower:
         mark = self._place.load()
         if mark is None or not mark.table:
             return
-        with self._builder.nobody():
+        with self._indexer.nobody():
             mark, table = self._open(mark)
             table.drop_indexes()
             table.rewrite()
@@ -157,15 +182,16 @@ class Follower:
         with closing(Ahead(lambda since: self._read(mark.epoch, since), start, goal)) as batches:
             while mark.seq < goal and not stopped():
                 tail = batches.next()
-                if table is None and tail.added:
-                    mark, table = self._create(mark, tail.added[0].schema)
-                if table is not None:
-                    mark = self._apply(tail, mark, table)
-                mark = mark.at(seq=tail.seq)
-                if table is not None and mark.seq >= goal:
-                    self._check(mark)
-                self._store.settle()  # the watermark must not outlive the events it speaks of
-                self._place.save(mark)
+                with self._whole:
+                    if table is None and tail.added:
+                        mark, table = self._create(mark, tail.added[0].schema)
+                    if table is not None:
+                        mark = self._apply(tail, mark, table)
+                    mark = mark.at(seq=tail.seq)
+                    if table is not None and mark.seq >= goal:
+                        self._check(mark)
+                    self._store.settle()  # the watermark must not outlive the events it speaks of
+                    self._place.save(mark)
                 if progress is not None:
                     progress(min(mark.seq, goal) - start, goal - start)
         if table is not None:
@@ -176,13 +202,14 @@ class Follower:
         """Merge small files, and index what is not: in a child process once the table is large."""
         covered = table.coverage()
         if covered.due(self._config, mark.commits):
-            self._builder.start(mark.table)
+            self._indexer.start(mark.table)
         elif mark.commits >= _COMPACT_AFTER and not covered.segments:
-            table.compact(_KEEP)
-            self._place.save(mark.at(version=table.version, commits=0))
+            with self._whole:
+                table.compact(_KEEP)
+                self._place.save(mark.at(version=table.version, commits=0))
 
     def _discard(self, epoch: str) -> None:
-        with self._builder.nobody():
+        with self._indexer.nobody():
             self._place.discard(epoch)
 
     def _check(self, mark: Watermark) -> None:

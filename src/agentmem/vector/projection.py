@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentmem.errors import ClosedError, StoreCorruptError, StoreError, StoreTimeoutError
-from agentmem.vector.background import Background
+from agentmem.errors import (
+    AgentMemError,
+    ClosedError,
+    StoreCorruptError,
+    StoreError,
+    StoreTimeoutError,
+)
 from agentmem.vector.builder import Builder
-from agentmem.vector.follow import Follower, fits, foreign
-from agentmem.vector.lock import DrainLock
+from agentmem.vector.drainer import PATIENCE, Drainer
+from agentmem.vector.drains import Drains
+from agentmem.vector.faults import public_name
+from agentmem.vector.follow import fits, foreign
 from agentmem.vector.place import Place
 
 if TYPE_CHECKING:
     from agentmem.config import ProjectionConfig
     from agentmem.ports import Progress, Store
+    from agentmem.vector.child import Program
 
 __all__ = ["LanceProjection"]
 
@@ -35,6 +40,7 @@ class LanceProjection:
             table in ``vectors.lance``.
         store: the truth.
         config: where the table lives and how it is drained.
+        program: what a child process runs that drains in the background; None: a thread does.
         patience: seconds to wait for another drainer that does not advance.
     """
 
@@ -44,20 +50,20 @@ class LanceProjection:
         store: Store,
         config: ProjectionConfig,
         *,
-        patience: float = 60.0,
+        program: Program | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         home = Path(folder).resolve()
         self._store = store
         self._config = config
-        self._place = Place(home, config.uri)
-        self._builder = Builder(home, self._place.uri, config, patience)
-        self._follower = Follower(self._place, store, config, self._builder)
-        self._lock = DrainLock(home / "drain.lock", patience)
-        self._background = Background("agentmem-drain", self._drain_tail)
+        self._builder = Builder(home, Place(home, config.uri).uri, config, patience)
+        self._drainer = Drainer(home, store, config, self._builder, patience=patience)
+        self._place = self._drainer.place
+        self._follower = self._drainer.follower
+        self._drains = Drains(self._drainer, self._builder, program)
         self._threshold = max(1, config.drain_rows)
         self._due = 0  # the seq at which the next look at the watermark is worth it
         self._noted = 0
-        self._seconds = 0.0
         self._pid = os.getpid()
         self._closed = False
 
@@ -78,8 +84,7 @@ class LanceProjection:
     @property
     def seq(self) -> int:
         """The last event applied, without importing lancedb; 0 when there is no table."""
-        mark = self._place.load()
-        return mark.seq if mark is not None and self._place.present(mark) else 0
+        return self._drainer.seq
 
     def drain(self, *, progress: Progress | None = None) -> int:
         """Apply the log's tail; returns the seq reached, which is at least the last one that was
@@ -92,10 +97,12 @@ class LanceProjection:
         """
         self._check_usable()
         reached = self._reached()
+        # Where a child of ours has lancedb loaded, this process need not load it, too.
+        if reached is None and progress is None and self._drains.drain():
+            reached = self._reached()
         if reached is None:
-            with self._locked():
-                reached = self._follower.catch_up(progress, _never)
-        self._background.error = None
+            reached = self._drainer.drain(progress)
+        self._drains.error = None
         return reached
 
     def index(self) -> None:
@@ -123,14 +130,14 @@ class LanceProjection:
     def rebuild(self, *, progress: Progress | None = None) -> int:
         """Drop the table and fill it again from SQLite; returns the seq reached."""
         self._check_usable()
-        with self._locked():
+        with self._drainer.locked():
             self._follower.discard()
             return self._follower.catch_up(progress, _never)
 
     def discard(self) -> None:
         """Remove the table and whatever else there is of it; the next drain makes it anew."""
         self._check_usable()
-        with self._locked():
+        with self._drainer.locked():
             self._follower.discard()
 
     def purge(self) -> None:
@@ -139,7 +146,7 @@ class LanceProjection:
         Readers in other processes that were in the middle of a query may have to repeat it.
         """
         self._check_usable()
-        with self._locked():
+        with self._drainer.locked():
             self._follower.catch_up(None, _never)
             try:
                 self._follower.erase()
@@ -151,7 +158,7 @@ class LanceProjection:
     def clear_unused(self) -> None:
         """Remove the table inside the store where one outside is configured."""
         self._check_usable()
-        with self._locked():
+        with self._drainer.locked():
             self._place.clear_unused()
 
     def verify(self) -> list[str]:
@@ -161,7 +168,7 @@ class LanceProjection:
         of another life of the store (after a restore) has applied nothing of this one.
         """
         self._check_usable()
-        with self._locked():
+        with self._drainer.locked():
             mark = self._place.load()
             with self._store.read() as snapshot:
                 if mark is None:
@@ -192,7 +199,7 @@ class LanceProjection:
         try:
             tail = seq - self.seq
         except StoreError as error:  # the commit that is being told of stands all the same
-            self._background.error = error
+            self._drains.error = error
             self._due = seq + self._threshold
             return
         if 0 <= tail < self._threshold:
@@ -200,17 +207,17 @@ class LanceProjection:
             return
         # Should the drain fail, or another process be at it, look again that much later.
         self._due = seq + self._threshold
-        self._background.start()
+        self._drains.start()
 
     def wait(self) -> None:
         """Wait until a background drain that is under way has ended, and a child that builds
         indexes."""
-        self._background.join()
+        self._drains.join()
         self._builder.wait()
 
     def stats(self) -> dict[str, Any]:
         """Figures of this process, and where the table stands."""
-        error: Exception | None = self._background.error
+        error: AgentMemError | None = self._drains.error
         mark = None
         try:
             mark = self._place.load()
@@ -223,13 +230,8 @@ class LanceProjection:
             "seq": seq,
             "tail": max(0, self._store.last_seq() - seq),
             "bytes": self._place.bytes(),
-            "draining": self._background.running,
-            "rows": self._follower.rows,
-            "seconds": self._seconds,
-            "background_drains": self._background.runs,
-            "rebuilds": self._follower.rebuilds,
-            "failures": self._background.failures,
-            "error": None if error is None else f"{type(error).__name__}: {error}",
+            **self._drains.stats(),
+            "error": None if error is None else f"{public_name(error)}: {error}",
             "indexes": self._builder.stats(table, rows),
         }
 
@@ -239,15 +241,7 @@ class LanceProjection:
         self._closed = True
         if self._pid == os.getpid():
             self._builder.stop()
-            self._background.stop()
-
-    def _drain_tail(self, stopped: Callable[[], bool]) -> None:
-        """One background run: until the tail is short, unless another process is at it."""
-        with self._lock.attempt() as taken, self._timed():
-            while taken and not stopped():
-                seq = self._follower.catch_up(None, stopped)
-                if self._store.last_seq() - seq < self._threshold:
-                    return
+            self._drains.stop()
 
     def _reached(self) -> int | None:
         """The present seq if the table is there already, told without lancedb."""
@@ -259,19 +253,6 @@ class LanceProjection:
             if fits(mark, snapshot) and mark.seq == snapshot.seq and self._place.present(mark):
                 return mark.seq
         return None
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self._lock.hold(lambda: self.seq), self._timed():
-            yield
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds += time.perf_counter() - begin
 
     def _check_usable(self) -> None:
         if self._pid != os.getpid():
