@@ -89,6 +89,7 @@ def test_a_drain_goes_on_while_indexes_are_built(author: Any, lance: Any, store_
     lance.drain()
     while lance.stats()["indexes"]["building"] is None:
         assert lance._builder.running
+        time.sleep(0.01)  # the child has the lowest priority
     for _ in range(5):
         author.update(author.add(5), "while it builds")
         lance.drain()
@@ -125,13 +126,13 @@ def test_a_purge_ends_the_builder_and_leaves_no_byte(
 
 
 BUILD = """
-import sys
+import sys, time
 from runpy import run_path
 author = run_path(sys.argv[1])["Author"](sys.argv[2])
 lance = author.projection(index_rows=400)
 lance.drain()
 while lance.stats()["indexes"]["building"] is None and lance._builder.running:
-    pass
+    time.sleep(0.01)
 print(lance._builder.pid, flush=True)
 sys.stdin.readline()
 """
