@@ -91,7 +91,12 @@ def check_path(path: object) -> Path:
             " path of one. Its LanceDB table may be elsewhere, also in object storage:"
             " config={'projection': {'uri': ...}}"
         )
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # no such user, or one without a home
+        raise StorePathError(
+            f"{text!r} cannot name a folder: {error}; write the path without '~'"
+        ) from None
 
 
 def check_copy_path(path: object) -> Path:
@@ -130,7 +135,7 @@ def check_text(text: object, limit: int, what: str = "content", setting: str = "
             raise InvalidInputError(
                 f"{what} must be a string, not {type(text).__name__} {shorten(text)}"
             )
-        text = str(text)
+        text = str.__str__(text)  # of an enumeration of strings the value, not its name
     if not text or text.isspace():
         raise InvalidInputError(f"{what} is empty: {shorten(text)}; give it at least one word")
     if "\0" in text:
@@ -212,8 +217,8 @@ def _check_scope_id(value: object, name: str, limits: Limits) -> str:
 
 
 def check_memory_type(value: object) -> str:
-    if value in MEMORY_TYPES and isinstance(value, str):
-        return value
+    if isinstance(value, str) and value in MEMORY_TYPES:
+        return str.__str__(value)
     raise InvalidInputError(f"memory_type {shorten(value)} is not one of {', '.join(MEMORY_TYPES)}")
 
 
@@ -291,18 +296,17 @@ def check_metadata(value: object, limits: Limits) -> str | None:
 
 
 def _check_json(value: Any, where: str, depth: int) -> None:
-    kind = type(value)
-    if kind is str:
+    if isinstance(value, str):
         _check_json_text(value, where)
-    elif kind is int:
+    elif isinstance(value, bool) or value is None:
+        pass
+    elif isinstance(value, int):
         if not -_MOST_INTEGER < value < _MOST_INTEGER:
             raise InvalidInputError(
                 f"{where} is an integer of more than {_MOST_DIGITS} digits ({shorten(value)}),"
                 " which not every Python reads back; store it as a string"
             )
-    elif kind is bool or value is None:
-        pass
-    elif kind is float:
+    elif isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidInputError(f"{where} is {value!r}, which JSON cannot hold; use None")
     elif depth >= _MAX_JSON_DEPTH:
@@ -319,9 +323,10 @@ def _check_json(value: Any, where: str, depth: int) -> None:
         for i, inner in enumerate(value):
             _check_json(inner, f"{where}[{i}]", depth + 1)
     else:
+        remedy = "take its .tolist()" if hasattr(value, "tolist") else "make it a string or number"
+        kind = type(value).__name__
         raise InvalidInputError(
-            f"{where} is a {kind.__name__}, which JSON cannot hold: {shorten(value)}; convert it"
-            " to a string or number"
+            f"{where} is a {kind}, which JSON cannot hold: {shorten(value)}; {remedy}"
         )
 
 

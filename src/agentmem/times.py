@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from agentmem.errors import InvalidInputError
 from agentmem.inputs import shorten
 
 __all__ = ["EPOCH", "MAX_TIME", "TimeLike", "from_micros", "now_micros", "to_micros"]
 
-TimeLike = str | int | float | datetime
+TimeLike = str | int | float | date  # a ``datetime`` is a ``date``
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -27,14 +27,15 @@ def now_micros() -> int:
 
 
 def to_micros(value: TimeLike, what: str = "timestamp") -> int:
-    """Microseconds UTC of an ISO 8601 string, a ``datetime`` or epoch seconds.
+    """Microseconds UTC of an ISO 8601 string, a ``datetime``, a ``date`` or epoch seconds.
 
-    A time without an offset is taken as UTC.  ``what`` names the argument in errors.
+    A time without an offset is taken as UTC, a date as its beginning.  ``what`` names the
+    argument in errors.
 
     Raises:
         InvalidInputError: not a time, not finite, or outside years 1 to 9999.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | float | datetime):
+    if isinstance(value, bool) or not isinstance(value, str | int | float | date):
         raise InvalidInputError(
             f"{what} must be an ISO 8601 string, a datetime or epoch seconds, not {value!r}"
         )
@@ -45,7 +46,9 @@ def to_micros(value: TimeLike, what: str = "timestamp") -> int:
             raise InvalidInputError(
                 f"{what} {value!r} is not an ISO 8601 time, such as '2024-03-09T14:00:00+00:00'"
             ) from None
-    if isinstance(value, datetime):
+    if isinstance(value, date):
+        if not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day)
         if value.tzinfo is None:
             value = value.replace(tzinfo=UTC)
         micros = (value - EPOCH) // _MICROSECOND
@@ -56,7 +59,7 @@ def to_micros(value: TimeLike, what: str = "timestamp") -> int:
     else:
         raise InvalidInputError(f"{what} must be finite, not {value!r}")
     if not MIN_TIME <= micros <= MAX_TIME:
-        shown = value.isoformat() if isinstance(value, datetime) else shorten(value)
+        shown = value.isoformat() if isinstance(value, date) else shorten(value)
         raise InvalidInputError(
             f"{what} {shown} lies outside the years 1 to 9999 (UTC); epoch times are in seconds"
         )

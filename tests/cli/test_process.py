@@ -68,6 +68,23 @@ def test_any_text_can_be_printed_in_any_encoding(process, encoding) -> None:
     assert memory["results"][0]["memory"] == "café \U0001f600 \x1b[31m"
 
 
+@pytest.mark.parametrize(
+    ("closed", "shown"),
+    [(">&-", False), ("2>&-", True), ("<&-", True), ("<&- >&- 2>&-", False)],
+)
+def test_a_closed_stream_is_read_and_written_as_nothing(program, process, closed, shown) -> None:
+    process("add", "likes tea", "--user", "a")
+
+    def result(*arguments: str) -> tuple[int, bool]:
+        shell = ["sh", "-c", f'"$@" {closed}', "sh", *program, *arguments]
+        done = subprocess.run(shell, input="", capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr
+        return done.returncode, "likes tea" in done.stdout
+
+    assert result("list", "--user", "a") == (0, shown)
+    assert result("add", "--user", "a") == (2, False)  # there is nothing to add
+
+
 def test_a_reader_that_goes_away_is_no_error(process, program, tmp_path) -> None:
     (tmp_path / "facts.txt").write_text("".join(f"fact number {i}\n" for i in range(5000)))
     process("import", str(tmp_path / "facts.txt"), "--user", "a")

@@ -285,6 +285,26 @@ BAD_CALLS: dict[str, tuple[Callable[[Memory], object], type[Exception], str]] = 
     "limit": (lambda m: m.get_all(user_id="u", limit=0), InvalidInputError, "limit"),
     "order": (lambda m: m.get_all(user_id="u", order="size"), InvalidInputError, "size"),
     "cursor": (lambda m: m.get_all(user_id="u", cursor="rubbish"), InvalidInputError, "rubbish"),
+    "a list as a cursor": (
+        lambda m: m.get_all(user_id="u", cursor=[]),
+        InvalidInputError,
+        "cursor",
+    ),
+    "bytes as cursor": (
+        lambda m: m.search("x", user_id="u", cursor=b"x"),
+        InvalidInputError,
+        "cursor b'x'",
+    ),
+    "a threshold beyond all": (
+        lambda m: m.search("x", user_id="u", threshold=10**400),
+        InvalidInputError,
+        "finite number",
+    ),
+    "a surrogate in a filter's key": (
+        lambda m: m.count(user_id="u", filters={"metadata.\ud800": 1}),
+        FilterError,
+        r"'metadata\.\\ud800'.*lone surrogate",
+    ),
     "update a missing id": (lambda m: m.update(MISSING, "x"), NotFoundError, MISSING),
     "update nothing": (lambda m: m.update(MISSING), InvalidInputError, "nothing to change"),
     "update to nothing": (lambda m: m.update(MISSING, ""), InvalidInputError, "empty"),

@@ -103,6 +103,7 @@ def cli() -> None:
 
 def run() -> None:
     """Run the command line and leave with its exit code."""
+    _replace_closed()
     for stream in (sys.stdout, sys.stderr):
         # Whatever a terminal cannot show is shown escaped instead of ending the command.
         with contextlib.suppress(AttributeError, ValueError):
@@ -112,6 +113,14 @@ def run() -> None:
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         _leave(code)
+
+
+def _replace_closed() -> None:
+    """A standard stream that was closed (``>&-``) is None in Python; read from and write to
+    nothing instead, and keep files that are opened from getting its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _leave(code: int) -> None:

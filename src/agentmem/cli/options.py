@@ -212,6 +212,8 @@ class _JSONObject(click.ParamType):  # type: ignore[type-arg]  # generic since c
             parsed = json.loads(value, object_pairs_hook=_without_duplicates)
         except json.JSONDecodeError as error:
             self.fail(f"{value!r} is not JSON: {error.msg}, column {error.colno}", param, ctx)
+        except (ValueError, RecursionError) as error:  # thousands of digits, or of levels
+            self.fail(f"{shorten(value)} cannot be read as JSON: {error}", param, ctx)
         except _TwiceError as error:
             self.fail(f"{value!r} has the key {error} twice", param, ctx)
         if not isinstance(parsed, dict):

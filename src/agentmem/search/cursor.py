@@ -49,7 +49,7 @@ class Cursor:
             seq, at, offset, last, asked = (int(number, 16) for number in numbers)
             if min(seq, at, offset, last, asked) > 0 and epoch:
                 return cls(epoch, seq, at, offset, last, asked)
-        except (AttributeError, ValueError):
+        except (AttributeError, TypeError, ValueError):
             pass
         raise InvalidInputError(
             f"cursor {shorten(text)} is not one that search returned; pass next_cursor back"

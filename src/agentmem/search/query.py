@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -48,7 +48,7 @@ def check_options(mode: str, top_k: int, threshold: float | None, limits: Limits
     if threshold is not None and (
         isinstance(threshold, bool)
         or not isinstance(threshold, int | float)
-        or not math.isfinite(threshold)
+        or not abs(threshold) <= sys.float_info.max  # neither is NaN
     ):
         raise InvalidInputError(
             f"threshold must be a finite number or None, not {shorten(threshold)}"

@@ -78,7 +78,7 @@ class Reader:
         """
         if order not in ORDERS:
             raise InvalidInputError(f"order {shorten(order)} is not one of {', '.join(ORDERS)}")
-        after = _decode(cursor, order, asked) if cursor else None
+        after = None if cursor is None or cursor == "" else _decode(cursor, order, asked)
         with self._state(as_of) as snapshot:
             records = snapshot.page(where, order=order, limit=limit + 1, after=after)
         more = len(records) > limit

@@ -151,7 +151,7 @@ def scalar(name: str, operand: Any) -> str | bool | int | float:
             operand.encode()
         except UnicodeEncodeError:
             raise FilterError(f"{name}: {operand!r} holds a lone surrogate") from None
-        return str(operand)
+        return str.__str__(operand)  # of an enumeration of strings the value, not its name
     if isinstance(operand, int):
         return int(operand)
     if isinstance(operand, float):

@@ -119,7 +119,7 @@ def path_keys(name: str) -> list[str]:
             key = rest[:end]
             if not key:
                 raise FilterError(f'{name!r} has an empty key; write "" if one is meant')
-        keys.append(str(scalar(name, key)))
+        keys.append(str(scalar(f"the filter field {name!r}", key)))
         rest = rest[end:]
         if not rest:
             return keys

@@ -88,7 +88,7 @@ def read_edits(
 
 
 def _read_edit(item: object, fields: Fields, limits: Limits, dim: int) -> Edit:
-    if not isinstance(item, Mapping) or item.get("id") is None:
+    if not isinstance(item, Mapping) or "id" not in item:
         raise InvalidInputError(f"an update needs a dictionary with an id, not {shorten(item)}")
     if not _EDIT_KEYS.issuperset(item):
         unknown = next(key for key in item if key not in _EDIT_KEYS)
