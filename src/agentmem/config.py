@@ -109,6 +109,7 @@ class IndexConfig:
 
     max_bytes: int = 1 << 30  # loaded partitions; the least recently used leave first
     large_rows: int = 200_000  # from this many memories a partition stays on disk; 0: never
+    parallel: bool = True  # a search of such a one uses a second thread, if that is free
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from agentmem import Memory
 from agentmem.errors import ScopeError
 from agentmem.index import by_vector, finding, large, volume_file
 from agentmem.index.codes import CODED_FROM
+from agentmem.index.question import Found
 from agentmem.index.scoring import rank
 from agentmem.index.view import View
 from agentmem.search import searcher
@@ -289,6 +291,31 @@ def test_candidates_are_not_coded_for_one_search(
     segments = [part.segment for view in ranked for part in view.parts]
     assert max(segment.n for segment in segments) >= CODED_FROM
     assert all(segment._codes is None for segment in segments)
+
+
+def test_a_second_thread_changes_nothing(
+    path: Path, hot: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set()
+
+    def noted(*arguments: Any) -> Found:
+        threads.add(threading.current_thread())
+        return by_vector.nearest(*arguments)
+
+    monkeypatch.setattr(finding, "nearest", noted)
+    monkeypatch.setattr(finding, "_TOGETHER", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    config = {"index": {"large_rows": 20, "parallel": True}}
+    with Memory(path, embedder="static", config=config) as together:
+        assert assert_same(together, hot, unscoped=True) > 50
+        beside = {t for t in threads if t.name.startswith("agentmem-beside")}
+        assert len(beside) == 1
+    assert not beside.pop().is_alive()
+    threads.clear()
+    config = {"index": {"large_rows": 20, "parallel": False}}
+    with Memory(path, embedder="static", config=config) as alone:
+        assert assert_same(alone, hot, unscoped=True) > 50
+    assert threads == {threading.current_thread()}
 
 
 def test_pages_and_the_past_are_those_of_the_hot_index(disk: Memory, hot: Memory) -> None:

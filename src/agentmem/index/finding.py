@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agentmem.config import RankingConfig
+    from agentmem.index.beside import Beside
     from agentmem.index.hybrid import Hybrid
     from agentmem.index.question import Masks, Question, Sift
     from agentmem.index.shelf import Holding, Shelf
@@ -41,6 +42,7 @@ _NEAREST = 256  # and by vector
 _FILTERED = 8  # times as many where a filter is still to be asked
 _ROWS = 4_096  # rows of the candidates' runs that are scored
 _ENOUGH = 8  # candidates that a filter must leave for each result
+_TOGETHER = 100_000  # rows from which words and vectors are searched at the same time
 _STRETCH = 32  # bits of a slot in a number for a stretch
 
 
@@ -54,10 +56,13 @@ class _Candidates:
 class Finder:
     """How one configuration finds.  Safe on any thread."""
 
-    def __init__(self, ranking: RankingConfig, hybrid: Hybrid, analyzer: Analyzer) -> None:
+    def __init__(
+        self, ranking: RankingConfig, hybrid: Hybrid, analyzer: Analyzer, beside: Beside
+    ) -> None:
         self._ranking = ranking
         self._hybrid = hybrid
         self._by_words = ByWords(ranking, hybrid, analyzer)
+        self._beside = beside
 
     def find(
         self,
@@ -103,13 +108,22 @@ class Finder:
         masks: Masks,
         times: int = 1,
     ) -> _Candidates:
-        words, complete, close = Found.nothing(), True, Found.nothing()
-        if asked.terms is not None:
+        def by_words() -> tuple[Found, bool]:
+            if asked.terms is None:
+                return Found.nothing(), True
             room = times * max(_WORDS, 4 * asked.top_k)
-            words, complete = self._by_words.find(shelf, asked, whole, masks, room)
-        if asked.vector is not None:
-            limit = times * max(_NEAREST, 4 * asked.top_k)
-            close = nearest(shelf, asked, masks, limit)
+            return self._by_words.find(shelf, asked, whole, masks, room)
+
+        def by_vector() -> Found:
+            if asked.vector is None:
+                return Found.nothing()
+            return nearest(shelf, asked, masks, times * max(_NEAREST, 4 * asked.top_k))
+
+        if asked.mode != "hybrid" or shelf.n < _TOGETHER:
+            (words, complete), close = by_words(), by_vector()
+        else:
+            # Words are one long native call without the interpreter lock, vectors many short ones.
+            (words, complete), close = self._beside.both(by_words, by_vector)
         return _Candidates(words, complete, close)
 
     def _rank(

@@ -11,6 +11,7 @@ import numpy as np
 
 from agentmem.errors import StoreFullError, StorePathError
 from agentmem.index.analyzer import EnglishAnalyzer
+from agentmem.index.beside import Beside
 from agentmem.index.finding import Finder
 from agentmem.index.hybrid import Hybrid
 from agentmem.index.question import Question
@@ -86,7 +87,8 @@ class LargeIndex:
     ) -> None:
         analyzer = EnglishAnalyzer()
         self._window = ranking.window
-        self._finder = Finder(ranking, Hybrid(ranking, analyzer), analyzer)
+        self._beside = Beside(config.parallel)
+        self._finder = Finder(ranking, Hybrid(ranking, analyzer), analyzer, self._beside)
         self._from = config.large_rows
         self._volumes = Volumes(folder)
         self._read = read
@@ -201,8 +203,9 @@ class LargeIndex:
         }
 
     def close(self) -> None:
-        """Stop writing."""
+        """Stop writing, and end the thread of searches."""
         self._aside.stop()
+        self._beside.close()
 
     def write(self, partition: PartitionKey, stopped: Callable[[], bool] = lambda: False) -> None:
         """Write a partition's volume as of now, unless it is ``stopped``.
