@@ -1,4 +1,4 @@
-"""Streams rows into a store and says how much memory that took: what ``AddArrowMillion`` runs.
+"""Streams rows into a store and says how much memory that took: what ``AddArrowPeak`` runs.
 
     python asv_benchmarks/streaming.py ROWS 0|1
 

@@ -14,24 +14,29 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
     from agentmem import Memory
 
 SEED = 20_250_203
+RUN = 25  # memories of a run, where they are in runs
+SCOPES = (1_000, 10_000, 100_000)
 CONVERSATION = Path(__file__).parents[2] / "examples" / "conversation.json"
 _BEGIN = datetime(2020, 1, 1, 8, tzinfo=UTC)
 
 
-def long(*sizes: int) -> tuple[int, ...]:
-    """Sizes that take minutes: only where ``AGENTMEM_BENCH_LONG`` is set."""
+def long(*sizes: Any) -> tuple[Any, ...]:
+    """Parameters that take minutes: only where ``AGENTMEM_BENCH_LONG`` is set."""
     return sizes if os.environ.get("AGENTMEM_BENCH_LONG") else ()
 
 
@@ -111,6 +116,58 @@ class Resident:
         return resident() + (resident(child) if child else 0)
 
 
+def rates(
+    *calls: Callable[[int], object], seconds: float = 0.4, turns: int = 4
+) -> tuple[float, ...]:
+    """Calls a second of each, for about ``seconds`` each; a call is given its number.
+
+    They take turns, and what is told is each one's best turn: other load and a processor that
+    changes its clock move that far less than a mean over the same time.
+    """
+    chunks = [_warm(call) for call in calls]
+    best, made = [0.0] * len(calls), [0] * len(calls)
+    for _ in range(turns):
+        for k, call in enumerate(calls):
+            first = made[k]
+            begin = time.perf_counter()
+            while (passed := time.perf_counter() - begin) < seconds / turns:
+                for i in range(made[k], made[k] + chunks[k]):
+                    call(i)
+                made[k] += chunks[k]
+            best[k] = max(best[k], (made[k] - first) / passed)
+    return tuple(best)
+
+
+def rate(call: Callable[[int], object], seconds: float = 0.4) -> float:
+    """``rates`` of one alone."""
+    return rates(call, seconds=seconds)[0]
+
+
+def percentile_ms(
+    call: Callable[[int], object], share: float, calls: int = 2_000, warm: int = 50
+) -> float:
+    """Milliseconds that this share of the calls, numbered from 0, does not exceed."""
+    for i in range(warm):
+        call(i)
+    times = []
+    for i in range(calls):
+        begin = time.perf_counter()
+        call(i)
+        times.append(time.perf_counter() - begin)
+    return 1e3 * sorted(times)[int(share * calls)]
+
+
+def _warm(call: Callable[[int], object]) -> int:
+    """Make some calls, at most for a moment; how many of them take about a millisecond."""
+    begin = time.perf_counter()
+    calls, passed = 0, 0.0
+    while calls < 20 and passed < 0.15:
+        call(calls)
+        calls += 1
+        passed = time.perf_counter() - begin
+    return max(1, min(50, int(1e-3 * calls / passed)))
+
+
 class TemporaryStore:
     """Mixin: ``self.memory`` is an empty store, made by ``open`` and removed by ``teardown``."""
 
@@ -128,3 +185,46 @@ class TemporaryStore:
     def teardown(self, *_: object) -> None:
         self.memory.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+#: Nothing goes on beside what is measured (``projection.Meanwhile`` has that).
+_ALONE = {"projection": {"enabled": False}}
+
+
+class Scopes:
+    """Mixin: ``self.memory`` is a store that nobody writes to, of one user's memories in runs of
+    25, static embeddings.  Those of all sizes are made once, for all classes that have this."""
+
+    memory: Memory
+    texts: list[str]
+
+    def setup_cache(self) -> str:
+        from agentmem import Memory
+
+        folder = Path("scopes").absolute()  # asv's own, removed with the run
+        for size in SCOPES:
+            path = folder / str(size)
+            with Memory(path, embedder="static", user_id="bench", config=_ALONE) as memory:
+                said = in_runs(texts(size))
+                for first in range(0, size, 5_000):
+                    memory.add_batch(said[first : first + 5_000])
+        return str(folder)
+
+    def open(self, folder: str, memories: int, config: dict[str, Any] | None = None) -> Memory:
+        from agentmem import Memory
+
+        self.texts = texts(memories)
+        path = Path(folder) / str(memories)
+        self.memory = Memory(
+            path, embedder="static", user_id="bench", config=_ALONE | (config or {})
+        )
+        self.memory.warm_up()
+        return self.memory
+
+    def teardown(self, *_: object) -> None:
+        self.memory.close()
+
+
+def in_runs(said: list[str]) -> list[dict[str, str]]:
+    """The texts as items of ``add_batch``, in runs of ``RUN``."""
+    return [{"content": text, "run_id": str(i // RUN)} for i, text in enumerate(said)]

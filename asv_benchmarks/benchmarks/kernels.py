@@ -25,7 +25,7 @@ def gain(native: Callable[[], object], twin: Callable[[], object]) -> float:
     """How many times faster ``native`` is: the ratio of the best times of at least five turns."""
     best = {native: float("inf"), twin: float("inf")}
     native(), twin()
-    stop = time.perf_counter() + 1.0
+    stop = time.perf_counter() + 0.4
     turns = 0
     while turns < 5 or time.perf_counter() < stop:
         for call in best:
@@ -36,7 +36,7 @@ def gain(native: Callable[[], object], twin: Callable[[], object]) -> float:
     return best[twin] / best[native]
 
 
-class Gain:
+class _Gain:
     """A kernel and its twin; ``setup`` makes ``native`` and ``twin``, calls without arguments."""
 
     native: Callable[[], object]
@@ -59,28 +59,28 @@ def token_ids(n: int) -> list[list[int]]:
     return [chance.integers(0, VOCABULARY, length).tolist() for length in lengths]
 
 
-class HashTexts(Gain):
+class HashTexts(_Gain):
     def setup(self) -> None:
         texts = common.texts(1000)
         self.native = lambda: hashing.hash_texts(texts)
         self.twin = lambda: twins.hash_texts(texts)
 
 
-class MakeBatches(Gain):
+class MakeBatches(_Gain):
     def setup(self) -> None:
         ids = token_ids(1000)
         self.native = lambda: batching.make_batches(ids, 1024, 64)
         self.twin = lambda: twins.make_batches(ids, 1024, 64)
 
 
-class Flatten(Gain):
+class Flatten(_Gain):
     def setup(self) -> None:
         ids = token_ids(1000)
         self.native = lambda: batching.flatten(ids)
         self.twin = lambda: twins.flatten(ids)
 
 
-class MeanPool(Gain):
+class MeanPool(_Gain):
     def setup(self) -> None:
         chance = np.random.default_rng(common.SEED)
         hidden = chance.standard_normal((32, 24, DIM), dtype=np.float32)
@@ -89,7 +89,7 @@ class MeanPool(Gain):
         self.twin = lambda: twins.mean_pool(hidden, mask)
 
 
-class PoolTable(Gain):
+class PoolTable(_Gain):
     def setup(self) -> None:
         chance = np.random.default_rng(common.SEED)
         table = chance.standard_normal((VOCABULARY, 256), dtype=np.float32).astype(np.float16)
@@ -99,7 +99,7 @@ class PoolTable(Gain):
         self.twin = lambda: twins.pool_table(table, weights, flat, offsets)
 
 
-class Normalize(Gain):
+class Normalize(_Gain):
     def setup(self) -> None:
         ours = common.vectors(1000, DIM) * 3
         theirs = ours.copy()
@@ -107,35 +107,35 @@ class Normalize(Gain):
         self.twin = lambda: twins.normalize(theirs)
 
 
-class ToF16(Gain):
+class ToF16(_Gain):
     def setup(self) -> None:
         x = common.vectors(1000, DIM)
         self.native = lambda: vectors.to_f16(x)
         self.twin = lambda: twins.to_f16(x)
 
 
-class FromF16(Gain):
+class FromF16(_Gain):
     def setup(self) -> None:
         x = common.vectors(1000, DIM).astype(np.float16)
         self.native = lambda: vectors.from_f16(x)
         self.twin = lambda: twins.from_f16(x)
 
 
-class QuantizeInt8(Gain):
+class QuantizeInt8(_Gain):
     def setup(self) -> None:
         x = common.vectors(1000, DIM)
         self.native = lambda: vectors.quantize_int8(x)
         self.twin = lambda: twins.quantize_int8(x)
 
 
-class DequantizeInt8(Gain):
+class DequantizeInt8(_Gain):
     def setup(self) -> None:
         codes, scales = vectors.quantize_int8(common.vectors(1000, DIM))
         self.native = lambda: vectors.dequantize_int8(codes, scales)
         self.twin = lambda: twins.dequantize_int8(codes, scales)
 
 
-class TopKDot(Gain):
+class TopKDot(_Gain):
     params = ((1_000, 10_000), ("float16", "float32"))
     param_names = ("rows", "dtype")
 
@@ -163,7 +163,7 @@ class DenseScores(TopKDot):
         self.twin = lambda: twins.dense_scores(matrix, query, out)
 
 
-class Int8Scores(Gain):
+class Int8Scores(_Gain):
     def setup(self) -> None:
         codes, _ = vectors.quantize_int8(common.vectors(10_000, DIM))
         query = vectors.quantize_int8(common.vectors(1, DIM, seed=1))[0][0]
@@ -172,14 +172,14 @@ class Int8Scores(Gain):
         self.twin = lambda: twins.int8_scores(codes, query, out)
 
 
-class TopK(Gain):
+class TopK(_Gain):
     def setup(self) -> None:
         scores = np.random.default_rng(common.SEED).random(100_000, dtype=np.float32)
         self.native = lambda: scan.top_k(scores, None, 10)
         self.twin = lambda: twins.top_k(scores, None, 10)
 
 
-class CountTerms(Gain):
+class CountTerms(_Gain):
     def setup(self) -> None:
         texts = common.texts(1000)
         ours, theirs = lexical.TermMemo(hash_word), twins.TermMemo(hash_word)
@@ -187,7 +187,7 @@ class CountTerms(Gain):
         self.twin = lambda: twins.count_terms(texts, theirs)
 
 
-class CountTermsAccented(Gain):
+class CountTermsAccented(_Gain):
     def setup(self) -> None:
         texts = [f"{text} – naïve café" for text in common.texts(1000)]
         ours, theirs = lexical.TermMemo(hash_word), twins.TermMemo(hash_word)
@@ -199,7 +199,7 @@ def hash_word(word: str) -> int:
     return int.from_bytes(hashing.hash_texts([word])[:8], "little") or 1
 
 
-class Bm25(Gain):
+class Bm25(_Gain):
     """Five words of one query against 10,000 memories."""
 
     def setup(self) -> None:
@@ -213,7 +213,7 @@ class Bm25(Gain):
         self.twin = lambda: theirs.bm25(terms, weights, 1.2, 0.75, average, out)
 
 
-class DocumentFrequencies(Gain):
+class DocumentFrequencies(_Gain):
     def setup(self) -> None:
         batch = lexical.count_terms(common.texts(10_000), lexical.TermMemo(hash_word))
         terms = lexical.count_terms(common.questions()[:1], lexical.TermMemo(hash_word))[1][:5]
@@ -230,7 +230,7 @@ class BuildPostings:
         scan.Postings(*self.batch)
 
 
-class RecordBatch(Gain):
+class RecordBatch(_Gain):
     """The columns that a projection takes, of 1,000 memories."""
 
     def setup(self) -> None:

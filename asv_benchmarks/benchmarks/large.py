@@ -6,25 +6,20 @@
 from __future__ import annotations
 
 import random
-import shutil
-import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from . import common
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 TOP_K = 10
-RUN = 25  # memories of a conversation
 TAIL = 10_000  # memories that no volume has yet
 BATCH = 20_000
 ROUNDS = 3
 
 
 def fill(memory: Any, memories: int, *, per_user: int, seed: int = common.SEED) -> None:
-    """Different texts in runs of ``RUN``, ``per_user`` for each user."""
+    """Different texts in runs of ``common.RUN``, ``per_user`` for each user."""
     for first in range(0, memories, BATCH):
         size = min(BATCH, memories - first)
         texts = common.texts(size, seed + first)
@@ -33,7 +28,7 @@ def fill(memory: Any, memories: int, *, per_user: int, seed: int = common.SEED) 
                 {
                     "content": text,
                     "user_id": f"user-{i // per_user}",
-                    "run_id": f"run-{seed}-{i // RUN}",
+                    "run_id": f"run-{seed}-{i // common.RUN}",
                 }
                 for i, text in enumerate(texts, first)
             ]
@@ -43,15 +38,6 @@ def fill(memory: Any, memories: int, *, per_user: int, seed: int = common.SEED) 
 def questions() -> list[str]:
     """Those of the conversation, and sentences that were said in it."""
     return [*common.questions(), *common.sentences()[5::7]][:60]
-
-
-def p95_ms(call: Callable[[int], object], calls: int) -> float:
-    times = []
-    for i in range(calls):
-        begin = time.perf_counter()
-        call(i)
-        times.append(time.perf_counter() - begin)
-    return 1e3 * sorted(times)[int(0.95 * calls)]
 
 
 def open_memory(folder: str, **index: int) -> Any:
@@ -80,7 +66,7 @@ class Unscoped:
         """Per size the folder of a store, and the seconds that its volume took."""
         made = {}
         for memories in self.params:
-            folder = tempfile.mkdtemp(prefix="agentmem-bench-")
+            folder = str(Path(str(memories)).absolute())  # asv's own, removed with the run
             with open_memory(folder, large_rows=1) as memory:
                 fill(memory, memories, per_user=1_000)
                 begin = time.perf_counter()
@@ -108,9 +94,9 @@ class Unscoped:
         return results
 
     def _p95(self, mode: str) -> float:
-        for i in range(len(self.asked)):
-            self._search(self.memory, i, mode)
-        return p95_ms(lambda i: self._search(self.memory, i, mode), ROUNDS * len(self.asked))
+        return common.percentile_ms(
+            lambda i: self._search(self.memory, i, mode), 0.95, ROUNDS * len(self.asked)
+        )
 
     def _recall(self, mode: str) -> float:
         """Share of the exact best ten, as a search from memory finds them."""
@@ -167,37 +153,39 @@ class ManyScopes:
     6.4 KB for each scope, 64 MB for 10,000 of them."""
 
     timeout = 3600
-    params = (1_000, *common.long(10_000))
+    params = (300, *common.long(1_000, 10_000))
     param_names = ("scopes",)
 
-    def setup(self, scopes: int) -> None:
-        self.folder = tempfile.mkdtemp(prefix="agentmem-bench-")
+    def setup_cache(self) -> str:
+        folder = Path("scopes").absolute()  # asv's own, removed with the run
+        for scopes in self.params:
+            with open_memory(str(folder / str(scopes)), large_rows=0) as memory:
+                fill(memory, 100 * scopes, per_user=100)
+        return str(folder)
+
+    def setup(self, folder: str, scopes: int) -> None:
         self.budget = 6_400 * scopes
-        self.memory = open_memory(self.folder, large_rows=0, max_bytes=self.budget)
-        fill(self.memory, 100 * scopes, per_user=100)
+        self.memory = open_memory(f"{folder}/{scopes}", large_rows=0, max_bytes=self.budget)
         self.asked = questions()
         self.vectors = self.memory._engine.embedder.embed_queries(self.asked)
         dice = random.Random(common.SEED)
         self.users = [f"user-{dice.randrange(scopes)}" for _ in range(4_000)]
 
-    def teardown(self, scopes: int) -> None:
+    def teardown(self, folder: str, scopes: int) -> None:
         self.memory.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _search(self, i: int) -> None:
         at = i % len(self.asked)
         user = self.users[i % len(self.users)]
         self.memory.search(self.asked[at], user_id=user, vector=self.vectors[at])
 
-    def track_p95(self, scopes: int) -> float:
-        for i in range(1_000):
-            self._search(i)
-        return p95_ms(lambda i: self._search(i + 1_000), 3_000)
+    def track_p95(self, folder: str, scopes: int) -> float:
+        return common.percentile_ms(self._search, 0.95, 2_000, warm=500)
 
-    def track_most_held(self, scopes: int) -> float:
+    def track_most_held(self, folder: str, scopes: int) -> float:
         """The most that was held after any search, over the budget."""
         most = 0
-        for i in range(2_000):
+        for i in range(1_000):
             self._search(i)
             most = max(most, self.memory.stats()["index"]["bytes"])
         return most / self.budget

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import subprocess
 import sys
 import threading
@@ -17,33 +18,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH = 1000
-SECONDS = 2.0  # of each measurement, at least
+SECONDS = 1.2  # of each measurement, at least
 
 
 def rate(write: Callable[[int], object]) -> float:
-    """Rows a second of ``write(i)``, which writes the ``i``-th batch of ``BATCH`` rows."""
-    write(0)
-    batches = 0
-    begin = time.perf_counter()
-    while (passed := time.perf_counter() - begin) < SECONDS:
-        batches += 1
-        write(batches)
-    return batches * BATCH / passed
+    """Rows a second of ``write(i)``, which writes the ``i``-th batch of ``BATCH`` rows: of the
+    batch that took the median time."""
+    taken: list[float] = []
+    while sum(taken) < SECONDS:
+        begin = time.perf_counter()
+        write(len(taken))
+        taken.append(time.perf_counter() - begin)
+    return BATCH / statistics.median(taken)
 
 
 class _Adding(common.TemporaryStore):
     """Every batch has texts that the store has not seen; what was written is counted."""
 
-    batches = 64
+    batches = 16
     timeout = 300
 
-    def prepare(self, embedder: str) -> None:
+    def prepare(self, embedder: str, *, projection: bool = True) -> None:
         every = common.texts(self.batches * BATCH)
         self.texts = [every[i : i + BATCH] for i in range(0, len(every), BATCH)]
-        self.open(embedder)
+        self.open(embedder, {"projection": {"enabled": projection}})
         # The projection drains while we measure, as it does in use; what it imports, once, does
         # not belong into a rate.
         self.memory.add("warm up")
+        self.memory.add_batch([f"warm up {i}" for i in range(100)])
         self.memory.flush()
 
     def batch(self, i: int) -> list[str]:
@@ -65,6 +67,10 @@ class _Adding(common.TemporaryStore):
         return found
 
 
+#: Texts whose embedding takes a third of a second or less.
+_PART = {"static": 1000, "minilm": 300, "minilm-fp32": 100}
+
+
 class AddBatchTexts(_Adding):
     """Texts in, one embedding batch and one durable transaction per 1,000."""
 
@@ -81,17 +87,17 @@ class AddBatchTexts(_Adding):
 
     def track_against_embedding_alone(self, embedder: str) -> float:
         """The rate of ``add_batch`` over that of embedding the same texts and no more, the two
-        in turns."""
+        in turns; the median of their ratios."""
         embed = self.memory._engine.embedder.inner.embed
-        spent = {"add": 0.0, "embed": 0.0}
-        for i in range(8):
-            texts = self.batch(i)
-            for name, call in (("embed", embed), ("add", self.memory.add_batch)):
-                begin = time.perf_counter()
-                call(texts)
-                if i:  # the first warms up
-                    spent[name] += time.perf_counter() - begin
-        return spent["embed"] / spent["add"]
+        ratios = []
+        for i in range(6):
+            texts = self.batch(i)[: _PART[embedder]]
+            begin = time.perf_counter()
+            embed(texts)
+            middle = time.perf_counter()
+            self.memory.add_batch(texts)
+            ratios.append((middle - begin) / (time.perf_counter() - middle))
+        return statistics.median(ratios[1:])  # the first warms up
 
     track_against_embedding_alone.unit = "ratio"
 
@@ -129,7 +135,7 @@ class AddOne(_Adding):
         bare.execute("PRAGMA synchronous = FULL")
         bare.execute("CREATE TABLE rows(key INTEGER PRIMARY KEY, content TEXT, vector BLOB)")
         add_time = parts_time = 0.0
-        for i, text in enumerate(self.batch(0)[:600]):
+        for i, text in enumerate(self.batch(0)[:300]):
             begin = time.perf_counter()
             vector = embed([text])[0]
             bare.execute(
@@ -139,7 +145,7 @@ class AddOne(_Adding):
             middle = time.perf_counter()
             self.memory.add(text)
             end = time.perf_counter()
-            if i >= 100:
+            if i >= 50:
                 parts_time += middle - begin
                 add_time += end - middle
         bare.close()
@@ -151,34 +157,33 @@ class AddOne(_Adding):
 class AddFromMany(_Adding):
     """Single adds of many callers at once, over ``add_batch`` of as many texts, in turns."""
 
-    params = (("static", "minilm"), ("20 threads", "64 threads", "1000 tasks"))
+    params = (("static", "minilm"), ("20 threads", *common.long("64 threads"), "1000 tasks"))
     param_names = ("embedder", "callers")
-    rounds = 3
 
     def setup(self, embedder: str, callers: str) -> None:
-        self.prepare(embedder)
+        self.prepare(embedder, projection=False)
+        # Enough for every thread to come again and again; a task adds one.
+        self.each = 400 if (embedder, callers[-7:]) == ("minilm", "threads") else BATCH
+        self.rounds = 2 if (embedder, self.each) == ("minilm", BATCH) else 3
 
     def track_against_batch(self, embedder: str, callers: str) -> float:
-        """Their rate over that of the batch."""
-        self.memory.add_batch(self.batch(0)[:200])
+        """Their rate over that of the batch, the median of the turns."""
         before = self.memory.count()
-        spent = {"batch": 0.0, "callers": 0.0}
+        ratios = []
         for i in range(self.rounds):
             begin = time.perf_counter()
-            self.memory.add_batch(self.batch(2 * i + 1))
+            self.memory.add_batch(self.batch(2 * i)[: self.each])
             middle = time.perf_counter()
-            self.call(callers, self.batch(2 * i + 2))
-            spent["batch"] += middle - begin
-            spent["callers"] += time.perf_counter() - middle
-        assert self.memory.count() - before == 2 * self.rounds * BATCH
-        return spent["batch"] / spent["callers"]
+            self.call(callers, self.batch(2 * i + 1)[: self.each])
+            ratios.append((middle - begin) / (time.perf_counter() - middle))
+        assert self.memory.count() - before == 2 * self.rounds * self.each
+        return statistics.median(ratios)
 
     track_against_batch.unit = "ratio"
 
     def track_longest_wait(self, embedder: str, callers: str) -> float:
         """The longest wait of a call over the median; of tasks, from the start of all."""
-        self.memory.add_batch(self.batch(0)[:200])
-        waits = sorted(self.call(callers, self.batch(1)))
+        waits = sorted(self.call(callers, self.batch(1)[: self.each]))
         return waits[-1] / waits[len(waits) // 2]
 
     track_longest_wait.unit = "ratio"
@@ -231,7 +236,7 @@ class FourProcesses:
     def track_longest_call(self) -> float:
         done = subprocess.run(
             [sys.executable, "-m", "agentmem", "stress", "mixed", "--kind", "processes",
-             "--workers", "4", "--users", "20", "--size", "500", "--seconds", "30",
+             "--workers", "4", "--users", "20", "--size", "500", "--seconds", "5", "--warm-up", "1",
              "--embedder", "static", "--json"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
@@ -245,7 +250,7 @@ class AddDuplicates(_Adding):
     """Texts that their scope already has: nothing is embedded."""
 
     def setup(self) -> None:
-        self.prepare("minilm")
+        self.prepare("minilm", projection=False)
         self.memory.add_batch(self.batch(0), vectors=common.vectors(BATCH, 384))
 
     def track_deduped(self) -> float:
@@ -285,7 +290,7 @@ class Change(_Adding):
         for some in self.ids:
             self.memory.delete_batch(some)
         spent = time.perf_counter() - begin
-        assert self.memory.count() == 1  # of ``prepare``
+        assert self.memory.count() == 101  # of ``prepare``
         return 12 * BATCH / spent
 
     track_delete.unit = "memories/s"
@@ -295,7 +300,7 @@ class AddArrow(common.TemporaryStore):
     """A stream of record batches with vectors, which nobody holds as a whole."""
 
     timeout = 600
-    rows = 100_000
+    rows = 50_000
 
     def setup(self) -> None:
         self.open("static")
@@ -310,17 +315,17 @@ class AddArrow(common.TemporaryStore):
     track_rate.unit = "memories/s"
 
 
-class AddArrowMillion:
-    """What a process needs in memory that streams a million rows into a store."""
+class AddArrowPeak:
+    """What a process needs in memory that streams many rows into a store: as much for a million
+    (with ``AGENTMEM_BENCH_LONG=1``) as for a tenth of that."""
 
-    params = (True, False)
-    param_names = ("projection",)
+    params = ((100_000, *common.long(1_000_000)), (True, False))
+    param_names = ("rows", "projection")
     timeout = 1800
-    rows = 1_000_000
 
-    def track_peak(self, projection: bool) -> float:
+    def track_peak(self, rows: int, projection: bool) -> float:
         """The most that was resident at any time, by a process of its own."""
-        arguments = [str(self.rows), str(int(projection))]
+        arguments = [str(rows), str(int(projection))]
         done = subprocess.run(
             [sys.executable, "streaming.py", *arguments],
             cwd=Path(__file__).parents[1],
