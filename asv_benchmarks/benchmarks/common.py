@@ -196,7 +196,6 @@ class Scopes:
     25, static embeddings.  Those of all sizes are made once, for all classes that have this."""
 
     memory: Memory
-    texts: list[str]
 
     def setup_cache(self) -> str:
         from agentmem import Memory
@@ -213,7 +212,6 @@ class Scopes:
     def open(self, folder: str, memories: int, config: dict[str, Any] | None = None) -> Memory:
         from agentmem import Memory
 
-        self.texts = texts(memories)
         path = Path(folder) / str(memories)
         self.memory = Memory(
             path, embedder="static", user_id="bench", config=_ALONE | (config or {})

@@ -98,7 +98,8 @@ class Scope(common.Scopes):
 
     def track_against_plain_python(self, folder: str, memories: int) -> float:
         """Vector given, over the same in NumPy and Python, in one run."""
-        plain = PlainPython(self.texts, self.memory._engine.embedder.embed(self.texts))
+        texts = common.texts(memories)
+        plain = PlainPython(texts, self.memory._engine.embedder.embed(texts))
         ours, theirs = common.rates(
             self._given, lambda i: plain.search(self.asked[i % 20], self.vectors[i % 20])
         )

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from agentmem.ports import Snapshot
     from agentmem.types import Hit, Record
 
-__all__ = ["Answer", "Items", "copies", "size_of"]
+__all__ = ["Answer", "Held", "Items", "copies", "size_of"]
 
 _Item = dict[str, Any]
 #: The event that made it what it is, the item, what to do about its metadata, bytes.  Copies of the
 #: item must not share what can be changed: JSON to decode anew, or "" for a dictionary of scalars.
-_Held = tuple[int, _Item, "str | None", int]
+Held = tuple[int, _Item, "str | None", int]
 #: Hits with what is kept of them.
-Answer = list[tuple["Hit", _Held]]
+Answer = list[tuple["Hit", Held]]
 
 _OVERHEAD = 1600  # bytes of an item beside its text: the dictionary, ids, times
 
@@ -40,8 +40,8 @@ class Items:
     def __init__(self, max_bytes: int) -> None:
         self._half = max_bytes // 2
         self._lock = threading.Lock()  # for changing; a look-up is one step
-        self._young: dict[int, _Held] = {}
-        self._old: dict[int, _Held] = {}
+        self._young: dict[int, Held] = {}
+        self._old: dict[int, Held] = {}
         self._bytes = [0, 0]  # of the young, of the old
         self._life = 0  # what was read before something was forgotten is not kept after it
         self._hits = self._misses = 0
@@ -106,7 +106,7 @@ class Items:
                 "misses": self._misses,
             }
 
-    def _fetch(self, wanted: dict[int, int], snapshot: Snapshot, life: int) -> dict[int, _Held]:
+    def _fetch(self, wanted: dict[int, int], snapshot: Snapshot, life: int) -> dict[int, Held]:
         """From the old generation or the store; kept from now on."""
         found = {}
         absent = []
@@ -127,7 +127,7 @@ class Items:
                     self._keep(key, held)
         return found
 
-    def _keep(self, key: int, held: _Held) -> None:
+    def _keep(self, key: int, held: Held) -> None:
         before = self._young.get(key)
         if before is not None:
             self._bytes[0] -= before[3]
@@ -150,7 +150,7 @@ def size_of(answer: Answer) -> int:
     return sum(held[3] for _, held in answer)
 
 
-def _held(record: Record) -> _Held:
+def _held(record: Record) -> Held:
     item = item_of(record)
     metadata = record.metadata
     size = _OVERHEAD + 4 * len(record.content)  # strings at their widest

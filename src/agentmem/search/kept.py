@@ -8,14 +8,22 @@ from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from agentmem._native.answers import hits, keys_of
+from agentmem.types import Hit
+
 if TYPE_CHECKING:
     from agentmem.config import SearchConfig
-    from agentmem.search.items import Answer
+    from agentmem.search.items import Answer, Held
 
 __all__ = ["KeptAnswers"]
 
 _OVERHEAD = 700  # bytes of an entry beside its items: the key, its place in the dictionary
 _HIT = 100  # of each hit: a score, a place in a list
+
+#: Until when, bytes; keys, scores and items of the hits.  Not as ``Answer`` has them: entries are
+#: kept by the thousand, and the garbage collector, which stops all threads when it looks at
+#: everything, looks at each tuple that holds more than numbers and texts, and at every ``Hit``.
+_Entry = tuple[int, int, tuple[int, ...], tuple[float, ...], "tuple[Held, ...]"]
 
 
 class KeptAnswers:
@@ -31,8 +39,7 @@ class KeptAnswers:
         self.enabled = self._most > 0
         self._max_bytes = config.answers_bytes
         self._lock = threading.Lock()
-        #: (until when, answer, bytes)
-        self._held: OrderedDict[Hashable, tuple[int, Answer, int]] = OrderedDict()
+        self._held: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._bytes = 0
         self._life = 0  # what was asked before something was forgotten is not kept after it
         self._hits = self._misses = 0
@@ -52,7 +59,9 @@ class KeptAnswers:
         self._hits += 1
         with suppress(KeyError):  # it has just left
             self._held.move_to_end(key)
-        return held[1]
+        _, _, keys, scores, items = held
+        found = hits(Hit, list(keys), list(scores), [item[0] for item in items])
+        return list(zip(found, items, strict=True))
 
     def put(self, key: Hashable, until: int, answer: Answer, size: int, life: int) -> None:
         """Keep an answer of ``size`` bytes, unless something was forgotten since ``life``."""
@@ -62,12 +71,14 @@ class KeptAnswers:
                 return
             before = self._held.pop(key, None)
             if before is not None:
-                self._bytes -= before[2]
-            self._held[key] = (until, answer, size)
+                self._bytes -= before[1]
+            scores = tuple([hit.score for hit, _ in answer])
+            items = tuple([item for _, item in answer])
+            self._held[key] = (until, size, tuple(keys_of(answer)), scores, items)
             self._bytes += size
             while len(self._held) > self._most or self._bytes > self._max_bytes:
-                _, (_, _, gone) = self._held.popitem(last=False)
-                self._bytes -= gone
+                _, gone = self._held.popitem(last=False)
+                self._bytes -= gone[1]
 
     def forget(self, keys: Sequence[int] | None = None) -> None:
         """Keep nothing.  ``keys`` of the memories that are gone are not looked for: which answers

@@ -165,7 +165,8 @@ class PlainSearch:
             return None, 0
         now = None if asked.show_expired else asked.now
         version, until = self._index.version(snapshot, partition, now)
-        given = asked.given
+        given, scope = asked.given, asked.scope
+        # Numbers and texts only: such a tuple costs the garbage collector nothing (see ``kept``).
         return (
             version,
             asked.text,
@@ -173,7 +174,10 @@ class PlainSearch:
             asked.mode,
             asked.top_k,
             asked.threshold,
-            asked.scope,
+            scope.user_id,
+            scope.agent_id,
+            scope.run_id,
+            scope.org_id,
             None if asked.where is None else repr(asked.where.sql()),
             asked.show_expired,
         ), until

@@ -283,6 +283,7 @@ class Actor:
         self, operation: str, intended: int, call: Awaitable[Any], rows: int = 1
     ) -> Any:
         recorder = self._shared.recorder
+        mark = recorder.stalls.mark()
         try:
             answer = await call
         # Whatever it is: it is counted under its class and told in the report.
@@ -290,7 +291,7 @@ class Actor:
             kind = type(error).__name__
             recorder.done(operation, intended, perf_counter_ns(), rows=0, error=kind)
             raise _FailedError from error
-        recorder.done(operation, intended, perf_counter_ns(), rows=rows)
+        recorder.done(operation, intended, perf_counter_ns(), rows=rows, mark=mark)
         return answer
 
     def _new(self, ledger: UserLedger) -> Entry:

@@ -182,6 +182,11 @@ def _page(report: Report, image: str) -> str:
             )
         parts.append("</table>")
     parts.append(f"<img alt='plots over time' src='data:image/png;base64,{image}'>")
-    told = {**report.to_dict(), "phases": [phase.name for phase in report.phases]}
+    told = {
+        **report.to_dict(),
+        "phases": [
+            {"name": one.name, "trends": one.trends, "stalls": one.stalls} for one in report.phases
+        ],
+    }
     parts.append(f"<pre>{html.escape(json.dumps(told, indent=1))}</pre>")
     return "\n".join(parts) + "\n"

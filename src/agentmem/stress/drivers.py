@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from itertools import cycle
 from time import perf_counter_ns
 from typing import Any
 
@@ -67,27 +68,41 @@ class Arrivals:
         return max(0, int((min(now, self._end) - self._next) / self._mean))
 
 
-def drive_threads(actors: Sequence[Actor], begin: int, end: int, arrivals: Arrivals | None) -> None:
-    """One thread for each actor until ``end``; errors of the tool itself are raised here."""
+def drive_threads(
+    actors: Sequence[Actor], begin: int, end: int, arrivals: Arrivals | None, workers: int
+) -> None:
+    """Until ``end``; errors of the tool itself are raised here.
+
+    In an open loop a thread for each actor; in a closed one so many workers, each of which acts
+    as its share of the actors in turn.
+    """
     failures: list[BaseException] = []
 
-    def work(actor: Actor) -> None:
+    def closed(own: Sequence[Actor]) -> None:
+        turns = cycle(own)
+        while perf_counter_ns() < end:
+            immediately(next(turns).act())
+
+    def opened(actor: Actor, arrivals: Arrivals) -> None:
+        while (due := arrivals.next()) is not None:
+            _wait_until(due)
+            immediately(actor.act(due))
+
+    def work(own: Sequence[Actor]) -> None:
         try:
             _wait_until(begin)
             if arrivals is None:
-                while perf_counter_ns() < end:
-                    immediately(actor.act())
-                return
-            while (due := arrivals.next()) is not None:
-                _wait_until(due)
-                immediately(actor.act(due))
+                closed(own)
+            else:
+                opened(own[0], arrivals)
         # Raised again in the thread that waits for this one.
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 
+    count = workers if arrivals is None else len(actors)
     threads = [
-        threading.Thread(target=work, args=(actor,), name=f"stress-{i}", daemon=True)
-        for i, actor in enumerate(actors)
+        threading.Thread(target=work, args=(actors[i::count],), name=f"stress-{i}", daemon=True)
+        for i in range(count)
     ]
     for thread in threads:
         thread.start()

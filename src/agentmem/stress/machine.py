@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe", "disk_written", "processor_seconds", "resident_bytes"]
+__all__ = [
+    "describe",
+    "disk_written",
+    "open_files",
+    "processor_seconds",
+    "resident_bytes",
+    "running_threads",
+]
 
 
 def describe() -> dict[str, Any]:
@@ -53,3 +61,20 @@ def disk_written() -> int | None:
     except OSError:
         return None
     return int(dict(line.split(": ") for line in lines)["write_bytes"])
+
+
+def open_files() -> int:
+    """Of this process; 0 where the system does not tell."""
+    return _entries("/proc/self/fd")
+
+
+def running_threads() -> int:
+    """Of this process, those of libraries, too; only Python's where the system does not tell."""
+    return _entries("/proc/self/task") or threading.active_count()
+
+
+def _entries(folder: str) -> int:
+    try:
+        return len(os.listdir(folder))
+    except OSError:
+        return 0

@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["Monitor", "Sample", "combine"]
 
 _MOST_SAMPLES = 600  # of a phase, so that a day's run stays readable
+#: What several processes have together is the sum of what each has.
+_ADDED_UP = (
+    "calls_per_second",
+    "errors",
+    "processors",
+    "rss_bytes",
+    "queue",
+    "behind",
+    "connections",
+    "files",
+    "threads",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,8 @@ class Sample:
     queue: int  # calls in the write queue
     behind: int  # calls of an open loop that are due and have not begun
     connections: int  # read connections in use
+    files: int  # open
+    threads: int
     memories: int
     embeddings_hit: float | None  # share of the texts since the start whose vector was known
     partitions_hit: float | None  # share of the searches whose scope was loaded
@@ -89,6 +103,7 @@ class Monitor:
         passed = max(1e-6, now - self._last)
         processors = (busy - self._busy) / passed
         self._last, self._busy = now, busy
+        self._recorder.stalls.look_for_helpers()
         window = self._recorder.take_window()
         reads, writes = window.reads, window.writes
         try:
@@ -114,6 +129,8 @@ class Monitor:
             queue=stats["writes"]["waiting"],
             behind=0 if arrivals is None else arrivals.behind(clock),
             connections=stats["store"]["readers"]["in_use"],
+            files=machine.open_files(),
+            threads=machine.running_threads(),
             memories=stats["store"]["memories"],
             embeddings_hit=_share(cache["hits"], cache["misses"]),
             partitions_hit=_share(index["searches"] - index["loads"], index["loads"]),
@@ -131,9 +148,8 @@ def combine(samples: Iterable[Sample]) -> Sample:
     """
     parts = list(samples)
     values = parts[0].to_dict()
-    for name in ("calls_per_second", "errors", "processors", "rss_bytes", "queue", "behind"):
+    for name in _ADDED_UP:
         values[name] = sum(getattr(part, name) for part in parts)
-    values["connections"] = sum(part.connections for part in parts)
     written = [part.written_bytes for part in parts if part.written_bytes is not None]
     values["written_bytes"] = sum(written) if written else None
     worst = ("reads_p50_ms", "reads_p99_ms", "writes_p50_ms", "writes_p99_ms")

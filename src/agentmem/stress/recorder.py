@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agentmem.stress import stalls
 from agentmem.telemetry import Histogram
 
 __all__ = ["Recorder", "Window"]
@@ -28,21 +29,34 @@ class Recorder:
     Any thread may call.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, *, threads: bool = True) -> None:
+        """``threads``: see ``Stalls``."""
         self._timeout_ns = int(timeout * 1e9)
         self.histograms: dict[str, Histogram] = {}
         self.errors: Counter[tuple[str, str]] = Counter()
         self.timeouts: Counter[str] = Counter()
         self.rows: Counter[str] = Counter()  # memories that the calls were about
         self._window = Window()
+        self.stalls = stalls.Stalls(threads)
+        self._stalled: list[Mapping[str, Any]] = []  # in other processes
         self.since = 0  # ``perf_counter_ns``: earlier calls warm up and are not counted
 
     def done(
-        self, operation: str, begin: int, end: int, *, rows: int = 1, error: str | None = None
+        self,
+        operation: str,
+        begin: int,
+        end: int,
+        *,
+        rows: int = 1,
+        error: str | None = None,
+        mark: stalls.Mark | None = None,
     ) -> None:
-        """A call that was to begin at ``begin`` and ended at ``end`` (``perf_counter_ns``)."""
+        """A call that was to begin at ``begin`` and ended at ``end`` (``perf_counter_ns``);
+        ``mark`` is of when it did begin."""
         if begin < self.since:
             return
+        if mark is not None:
+            self.stalls.ended(operation, begin, mark, end, self.since)
         duration = end - begin
         histogram = self.histograms.get(operation)
         if histogram is None:
@@ -69,6 +83,7 @@ class Recorder:
             "errors": [[*key, n] for key, n in self.errors.items()],
             "timeouts": dict(self.timeouts),
             "rows": dict(self.rows),
+            "stalls": self.stalls.to_dict(),
         }
 
     @classmethod
@@ -82,7 +97,12 @@ class Recorder:
                 made.errors[operation, error] += n
             made.timeouts.update(part["timeouts"])
             made.rows.update(part["rows"])
+            made._stalled.append(part["stalls"])
         return made
+
+    def stalled(self) -> dict[str, Any]:
+        """See ``stalls.merged``."""
+        return stalls.merged([self.stalls.to_dict(), *self._stalled])
 
     def summary(self, seconds: float) -> dict[str, dict[str, Any]]:
         """Per operation: ``Histogram.summary``, ``per_second``, ``rows_per_second``, ``errors``

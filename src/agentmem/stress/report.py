@@ -11,6 +11,7 @@ from typing import Any
 from agentmem.stress.monitor import Sample
 from agentmem.stress.plan import Phase
 from agentmem.stress.recorder import Recorder
+from agentmem.stress.trend import trends
 from agentmem.telemetry import Histogram
 
 __all__ = ["PhaseResult", "Report"]
@@ -26,6 +27,8 @@ class PhaseResult:
     per_second: float
     operations: dict[str, dict[str, Any]]  # see ``Recorder.summary``
     all: dict[str, Any]
+    stalls: dict[str, Any]  # see ``stalls.merged``
+    trends: dict[str, dict[str, Any]]  # see ``trend.trends``
     samples: list[dict[str, Any]]
 
     @classmethod
@@ -39,6 +42,7 @@ class PhaseResult:
         for (_, kind), n in recorder.errors.items():
             errors[kind] = errors.get(kind, 0) + n
         calls = recorder.calls
+        told = [sample.to_dict() for sample in samples]
         return cls(
             name=phase.name,
             rate=phase.rate,
@@ -52,7 +56,9 @@ class PhaseResult:
                 "error_rate": sum(errors.values()) / calls if calls else 0.0,
                 "timeouts": recorder.timeouts.total(),
             },
-            samples=[sample.to_dict() for sample in samples],
+            stalls=recorder.stalled(),
+            trends=trends(told),
+            samples=told,
         )
 
 

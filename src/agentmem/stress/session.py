@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ _LEAD = 0.05  # seconds from starting the workers to their first call
 class Session:
     """Opens the store, stores what must be there, then runs phases.
 
-    ``share`` of ``shares`` processes: it has every ``shares``-th user and worker, and an
+    ``share`` of ``shares`` processes: it has every ``shares``-th user and lane, and an
     equal part of the rate.
     """
 
@@ -80,12 +81,17 @@ class Session:
                 entry.id = result["id"]
                 ledger.added(entry)
         self.memory.flush()
+        # A full collection stops all threads while it looks at everything that was imported and
+        # filled in until now; whoever serves calls puts that aside, once it is there.
+        gc.collect()
+        gc.freeze()
 
     def run(
         self, phase: Phase, tell: Callable[[Sample], None] | None = None
     ) -> tuple[Recorder, list[Sample]]:
         """One phase; ``tell`` is called with a sample about once a second, in another thread."""
-        recorder = self.shared.recorder = Recorder(self._plan.timeout)
+        threads = self._loop is None
+        recorder = self.shared.recorder = Recorder(self._plan.timeout, threads=threads)
         begin = perf_counter_ns() + int(_LEAD * 1e9)
         recorder.since = begin + int(phase.warm_up * 1e9)
         end = recorder.since + int(phase.seconds * 1e9)
@@ -95,12 +101,15 @@ class Session:
             arrivals = Arrivals(phase.rate / self._shares, begin, end, seed)
         monitor = Monitor(self.memory, recorder, arrivals, phase, tell)
         monitor.start()
+        recorder.stalls.start()
         try:
             if self._loop is not None:
                 self._loop.run_until_complete(drive_tasks(self.actors, begin, end, arrivals))
             else:
-                drive_threads(self.actors, begin, end, arrivals)
+                closed = len(range(self._share, self._plan.workers, self._shares))
+                drive_threads(self.actors, begin, end, arrivals, closed)
         finally:
+            recorder.stalls.stop()
             monitor.stop()
         return recorder, monitor.samples
 
@@ -112,6 +121,7 @@ class Session:
                     yield entry.id, entry.user, entry.text
 
     def close(self) -> None:
+        gc.unfreeze()
         self.shared.bulletin.close()
         if self._loop is not None and self._asynchronous is not None:
             self._loop.run_until_complete(self._asynchronous.close())
@@ -120,17 +130,17 @@ class Session:
 
     def _make_actors(self) -> list[Actor]:
         plan, share, shares = self._plan, self._share, self._shares
-        workers = range(share, plan.workers, shares)
+        lanes = range(share, plan.lanes, shares)
         # A generator of random numbers takes 2.5 KB; tasks of one loop can share one.
         common = random.Random(f"tasks {plan.seed} {share}")
         return [
             Actor(
                 self.shared,
-                worker,
-                [f"user-{user}" for user in range(worker, plan.users, plan.workers)],
-                common if self._loop is not None else random.Random(f"{plan.seed} {worker}"),
+                lane,
+                [f"user-{user}" for user in range(lane, plan.users, plan.lanes)],
+                common if self._loop is not None else random.Random(f"{plan.seed} {lane}"),
             )
-            for worker in workers
+            for lane in lanes
         ]
 
     def _vectors(self) -> VectorPool | None:

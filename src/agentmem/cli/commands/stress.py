@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from agentmem.cli.exits import PROBLEMS, Failure
 from agentmem.cli.options import embedder_option, json_option, settings
-
-if TYPE_CHECKING:
-    from agentmem.stress import Report
 
 __all__ = ["stress"]
 
@@ -124,89 +121,8 @@ def stress(
 
         print_json(report.to_dict())
     else:
-        _print(report)
+        from agentmem.cli.loadpage import show
+
+        show(report)
     if not report.ok:
         raise Failure("answers were wrong: see the violations above", PROBLEMS)
-
-
-def _print(report: Report) -> None:
-    from agentmem.cli.render import Column, print_table
-
-    columns = [Column("call", style="bold")]
-    columns += [
-        Column(name, right=True)
-        for name in ("calls", "/s", "mean", "p50", "p90", "p95", "p99", "p99.9", "max", "p99/p50")
-    ]
-    columns += [Column("errors"), Column("timeouts", right=True)]
-    for phase in report.phases:
-        asked = f", {phase.rate:,.0f} calls/s asked for" if phase.rate else ""
-        click.echo(f"{phase.name}: {phase.seconds:.1f} s{asked}; times in milliseconds\n")
-        rows = [
-            _row(name, found) for name, found in (*phase.operations.items(), ("all", phase.all))
-        ]
-        print_table(columns, rows)
-        click.echo()
-        for line in _resources(phase.samples):
-            click.echo(line)
-        click.echo()
-    checks = report.checks
-    click.echo(
-        f"{sum(checks['made'].values()):,} answers checked,"
-        f" {sum(checks['violations'].values()):,} wrong; {report.final['memories']:,} memories in"
-        f" the store opened anew, {report.final['lost']:,} lost"
-    )
-    for kind, count in checks["violations"].items():
-        click.echo(f"violated {count:,} times: {kind}")
-    for example in checks["examples"]:
-        click.echo(f"  {example}")
-
-
-def _row(name: str, found: dict[str, Any]) -> list[str]:
-    times = [found[f"{key}_ms"] for key in ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")]
-    errors = ", ".join(f"{kind} {n:,}" for kind, n in found["errors"].items())
-    if errors:
-        errors += f" ({100 * found['error_rate']:.2g} %)"
-    ratio = found["p99_ms"] / found["p50_ms"] if found["p50_ms"] else 0.0
-    return [
-        name,
-        f"{found['calls']:,}",
-        f"{found['per_second']:,.0f}",
-        *(f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in times),
-        f"{ratio:.1f}",
-        errors or "-",
-        f"{found['timeouts']:,}",
-    ]
-
-
-def _resources(samples: list[dict[str, Any]]) -> list[str]:
-    """What was used, a line each."""
-    from agentmem.cli.render import size_text
-
-    if not samples:
-        return []
-    last = samples[-1]
-
-    def most(name: str) -> Any:
-        return max(sample[name] for sample in samples)
-
-    busy = sum(sample["processors"] for sample in samples) / len(samples)
-    lines = [
-        f"memory: {size_text(samples[0]['rss_bytes'])} at first, at most"
-        f" {size_text(most('rss_bytes'))}, {size_text(last['rss_bytes'])} at last;"
-        f" {busy:.1f} processors busy",
-        f"store: {last['memories']:,} memories, database {size_text(last['database_bytes'])},"
-        f" WAL at most {size_text(most('wal_bytes'))}",
-        f"at most {most('queue'):,} writes queued, {most('connections')} read connections in use,"
-        f" {most('behind'):,} calls of the open loop behind",
-    ]
-    if last["written_bytes"] is not None:
-        lines[1] += f", {size_text(last['written_bytes'])} written to disk in all"
-    shares = [
-        f"{what} {100 * last[name]:.1f} %"
-        for name, what in (
-            ("embeddings_hit", "embeddings known"),
-            ("partitions_hit", "searched scopes loaded"),
-        )
-        if last[name] is not None
-    ]
-    return [*lines, "; ".join(shares)] if shares else lines

@@ -1,0 +1,46 @@
+"""Whether what a long run uses stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["trends"]
+
+#: Sample's field -> the share of its mean, and the amount, within which a change is none.
+_MEASURED = {
+    "rss_bytes": (0.01, 2 << 20),
+    "wal_bytes": (0.2, 4 << 20),
+    "files": (0.02, 1.0),
+    "threads": (0.02, 1.0),
+}
+_SHORTEST = 30.0  # seconds of the second half; a shorter run says nothing
+_FEWEST = 10  # samples in it
+
+
+def trends(samples: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of the second half of a phase, when caches are full: per field ``per_hour`` (the slope of the
+    line that lies nearest to the samples), ``mean``, and ``verdict``: "flat", "growing" or
+    "shrinking", by what the line changes in that time.  Nothing of a phase under a minute.
+    """
+    half = samples[len(samples) // 2 :]
+    if len(half) < _FEWEST or half[-1]["second"] - half[0]["second"] < _SHORTEST:
+        return {}
+    seconds = [sample["second"] for sample in half]
+    found = {}
+    for name, (share, amount) in _MEASURED.items():
+        values = [sample[name] for sample in half]
+        mean = sum(values) / len(values)
+        slope = _slope(seconds, values)
+        change = slope * (seconds[-1] - seconds[0])
+        flat = abs(change) <= max(share * mean, amount)
+        verdict = "flat" if flat else "growing" if change > 0 else "shrinking"
+        found[name] = {"per_hour": 3600 * slope, "mean": mean, "verdict": verdict}
+    return found
+
+
+def _slope(at: Sequence[float], values: Sequence[float]) -> float:
+    """By least squares, a second."""
+    middle, mean = sum(at) / len(at), sum(values) / len(values)
+    spread = sum((x - middle) ** 2 for x in at)
+    return sum((x - middle) * (y - mean) for x, y in zip(at, values, strict=True)) / spread
