@@ -95,14 +95,26 @@ def test_every_column(mem: Memory) -> None:
     assert mem.add_arrow(table) == {"rows": 2, "added": 0}
 
 
+def column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if isinstance(kind, pa.ExtensionType):
+        return pa.ExtensionArray.from_storage(kind, pa.array(values, kind.storage_type))
+    return pa.array(values, kind)
+
+
 @pytest.mark.parametrize(
-    "kind", [pa.list_(pa.float32(), DIM), pa.list_(pa.float64()), pa.large_list(pa.float16())]
+    "kind",
+    [
+        pa.list_(pa.float32(), DIM),
+        pa.list_(pa.float64()),
+        pa.large_list(pa.float16()),
+        pa.fixed_shape_tensor(pa.float32(), [DIM]),
+    ],
 )
 def test_a_row_without_a_vector_is_embedded(mem: Memory, kind: pa.DataType) -> None:
     """Also where a chunk begins in the middle of the table, and where a whole one has none."""
     own = np.eye(DIM)[:5]
     given = [own[0], None, own[2], None, None, own[4], None]
-    table = pa.table({"content": texts(7), "vector": pa.array(given, kind)})
+    table = pa.table({"content": texts(7), "vector": column(given, kind)})
     assert mem.add_arrow(table.slice(1), chunk_rows=3) == {"rows": 6, "added": 6}
     for i, vector in enumerate(given[1:], 1):
         meant = mem.search(texts(7)[i], mode="dense")["results"]
@@ -236,6 +248,17 @@ def test_a_bad_row_takes_its_chunk_along_and_no_other(mem: Memory) -> None:
         ({"content": [3]}, InvalidInputError, "must be a string"),
         ({"content": ["a"], "metadata": ["{"]}, InvalidInputError, "row 0: metadata"),
         ({"content": ["a"], "metadata": [7]}, InvalidInputError, "JSON text"),
+        ({"content": ["a"], "metadata": ["[" * 10**5]}, InvalidInputError, "row 0: metadata"),
+        (
+            {"content": ["a"], "timestamp": pa.array([2**62], pa.timestamp("s"))},
+            InvalidInputError,
+            "a timestamp of the rows from 0 on lies outside the years",
+        ),
+        (
+            {"content": ["a"], "timestamp": pa.array([10**12], pa.timestamp("s", "UTC"))},
+            InvalidInputError,
+            "a timestamp of the rows from 0 on lies outside the years",
+        ),
         ({"content": ["a"], "vector": ["b"]}, VectorError, "column vector"),
         ({"content": ["a"], "vector": [[1.0, 2.0]]}, VectorError, "shape"),
         ({"content": ["a", "b"], "vector": [[1.0], None]}, VectorError, "shape"),
@@ -253,7 +276,8 @@ def test_what_cannot_be_stored(
 
 def test_what_is_no_source(mem: Memory, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a table")
-    for source in (tmp_path / "notes.txt", tmp_path / "missing.parquet", {"content": ["a"]}, 3):
+    files = (tmp_path / "notes.txt", tmp_path / "missing.parquet", tmp_path, "a\0b")
+    for source in (*files, {"content": ["a"]}, 3):
         with pytest.raises(InvalidInputError):
             mem.add_arrow(source)
     with (

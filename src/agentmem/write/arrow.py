@@ -95,7 +95,7 @@ class Source:
                 return reader.schema, (reader.get_batch(i) for i in numbers)
             stream = pa.ipc.open_stream(mapped)
             return stream.schema, iter(stream)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise InvalidInputError(f"{str(path)!r} cannot be read as {_FILES}: {error}") from error
 
     def _check_columns(self) -> None:
@@ -151,10 +151,8 @@ def _items(table: pa.Table, first: int) -> list[dict[str, Any]]:
 def _values(column: pa.ChunkedArray, name: str, first: int) -> list[Any]:
     kind = column.type
     if name in _TIMES and (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
-        zone = kind.tz if pa.types.is_timestamp(kind) else None
-        values: list[Any] = column.cast(pa.timestamp("us", zone), safe=False).to_pylist()
-        return values
-    values = column.to_pylist()
+        return _times(column, name, first)
+    values: list[Any] = column.to_pylist()
     if name == "metadata":
         return [
             None if value is None else _metadata(value, kind, row)
@@ -162,6 +160,19 @@ def _values(column: pa.ChunkedArray, name: str, first: int) -> list[Any]:
         ]
     if name == "id" and not pa.types.is_string(kind):
         return [value.hex() if isinstance(value, bytes) else value for value in values]
+    return values
+
+
+def _times(column: pa.ChunkedArray, name: str, first: int) -> list[Any]:
+    kind = column.type
+    zone = kind.tz if pa.types.is_timestamp(kind) else None
+    finer = pa.types.is_timestamp(kind) and kind.unit == "ns"  # what is cut off is no mistake
+    try:
+        values: list[Any] = column.cast(pa.timestamp("us", zone), safe=not finer).to_pylist()
+    except (OverflowError, ValueError) as error:  # what Arrow raises is a ValueError, too
+        raise InvalidInputError(
+            f"a {name} of the rows from {first:,} on lies outside the years 1 to 9999: {error}"
+        ) from None
     return values
 
 
@@ -177,7 +188,7 @@ def _metadata(value: Any, kind: pa.DataType, row: int) -> Any:
         )
     try:
         return json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(
             f"row {row:,}: metadata {shorten(value)} is not JSON: {error}"
         ) from None
@@ -204,6 +215,8 @@ def _vectors(chunked: pa.ChunkedArray, first: int) -> NDArray[np.floating[Any]]:
     column = chunked.combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks)
+    if isinstance(column, pa.ExtensionArray):  # tensors, say
+        column = column.storage
     kind = column.type
     if not (
         pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
