@@ -20,7 +20,8 @@ from agentmem.store import check
 from agentmem.store.connection import Connection
 from agentmem.store.rows import integers, scopes_matching
 from agentmem.store.schema import MEMORY_COLUMNS, shelf_of
-from agentmem.store.snapshot import Snapshot, read_state
+from agentmem.store.snapshot import Snapshot
+from agentmem.store.state import read_state
 from agentmem.types import Scope
 
 if TYPE_CHECKING:

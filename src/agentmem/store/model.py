@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agentmem.errors import ModelMismatchError, SchemaVersionError
-from agentmem.store.snapshot import State
+from agentmem.store.state import State
 
 __all__ = ["UNFINISHED", "Model"]
 

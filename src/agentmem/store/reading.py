@@ -15,7 +15,7 @@ from agentmem.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from agentmem.store.connection import Connection
-    from agentmem.store.snapshot import State
+    from agentmem.store.state import State
     from agentmem.store.store import Store
 
 __all__ = ["Peeking", "Reading"]

@@ -30,7 +30,7 @@ from agentmem.store.model import Model
 from agentmem.store.pool import ReaderPool
 from agentmem.store.reading import Peeking, Reading
 from agentmem.store.reserve import Reserve
-from agentmem.store.snapshot import ScopeCache, State, read_state
+from agentmem.store.state import ScopeCache, State, read_state
 from agentmem.store.transaction import WriteTransaction
 from agentmem.store.watch import Watch
 from agentmem.store.writing import Writing

@@ -21,7 +21,8 @@ from agentmem.store.connection import Connection
 from agentmem.store.model import UNFINISHED, Model
 from agentmem.store.rows import scopes_matching
 from agentmem.store.schema import MEMORY_COLUMNS
-from agentmem.store.snapshot import Snapshot, State, read_state
+from agentmem.store.snapshot import Snapshot
+from agentmem.store.state import State, read_state
 from agentmem.times import now_micros
 from agentmem.types import Event, NewMemory, Record, Scope, TermBatch, VectorSource
 

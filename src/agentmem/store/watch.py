@@ -24,7 +24,7 @@ from agentmem.store.connection import Connection
 
 if TYPE_CHECKING:
     from agentmem._native.watching import WalIndex
-    from agentmem.store.snapshot import State
+    from agentmem.store.state import State
 
 __all__ = ["Watch"]
 
