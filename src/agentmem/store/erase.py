@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import apsw
 
+from agentmem.errors import StoreFullError, StoreTimeoutError
 from agentmem.store import reembed
 from agentmem.store.connection import Connection
+from agentmem.store.faults import no_space, translate
 from agentmem.store.rows import integers
+
+if TYPE_CHECKING:
+    from agentmem.store.reserve import Reserve
 
 __all__ = [
     "UNFINISHED",
@@ -18,10 +25,12 @@ __all__ = [
     "ids_of",
     "purge",
     "rewrite",
+    "scrub",
 ]
 
 #: In ``meta`` the seq of the last purge, until nothing of it is in any file, of projections, too.
 UNFINISHED = "erasing"
+_FINISH = "run `agentmem check --repair` to finish"
 
 
 def forget_keys(connection: Connection, keys: Sequence[int]) -> None:
@@ -97,3 +106,37 @@ def rewrite(connection: Connection) -> None:
         connection.execute("VACUUM")
     finally:
         connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def scrub(writer: Connection, folder: Path, reserve: Reserve, patience: float) -> int:
+    """Write the database anew, empty the WAL, and remove what a restore that was killed has left
+    in ``folder``.  For the holder of the write lock; readers are waited for ``patience`` seconds.
+
+    Returns the seq of the last purge, 0 if none is unfinished.
+
+    Raises:
+        StoreTimeoutError, StoreFullError: see ``Store.scrub``.
+    """
+    from agentmem.store import copies
+
+    try:
+        covered: int = writer.value("SELECT value FROM meta WHERE name = ?", (UNFINISHED,)) or 0
+        copies.remove_part(folder)  # whoever makes a copy here holds the lock, too
+        reserve.make_room_to_rewrite(writer)
+        rewrite(writer)
+        emptied = writer.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE, int(patience * 1000))
+        if not emptied and no_space(folder):
+            raise StoreFullError
+    except StoreFullError as error:
+        raise StoreFullError(
+            f"the disk that holds {str(folder)!r} has no room to write the database anew,"
+            f" so erased content may still be in its files; free some space, then {_FINISH}"
+        ) from error
+    except apsw.Error as error:
+        raise translate(error, folder) from error
+    if not emptied:
+        raise StoreTimeoutError(
+            f"a reader held the store {str(folder)!r} for {patience:g} s, so erased content may"
+            f" still be in its files; finish readers, then {_FINISH}"
+        )
+    return covered

@@ -12,27 +12,23 @@ import apsw
 
 from agentmem.config import StoreConfig
 from agentmem.disk import sync_path
-from agentmem.errors import ClosedError, StoreError, StoreFullError, StoreTimeoutError
+from agentmem.errors import StoreError
 from agentmem.store import erase, forking, schema
 from agentmem.store.access import AccessCounts, write_counts
-from agentmem.store.checkpoint import Checkpointer
-from agentmem.store.connection import DATABASE_NAME, Connection, Place, open_connection
-from agentmem.store.faults import no_space, path_error, translate
+from agentmem.store.connection import DATABASE_NAME, Connection, Place
+from agentmem.store.faults import path_error, translate
 from agentmem.store.folder import (
     FileIdentity,
     is_made,
     make_folder,
-    open_lock,
     require_nothing_lost,
     usable,
 )
 from agentmem.store.model import Model
-from agentmem.store.pool import ReaderPool
+from agentmem.store.opened import OpenFolder
 from agentmem.store.reading import Peeking, Reading
-from agentmem.store.reserve import Reserve
 from agentmem.store.state import ScopeCache, State, read_state
 from agentmem.store.transaction import WriteTransaction
-from agentmem.store.watch import Watch
 from agentmem.store.writing import Writing
 
 if TYPE_CHECKING:
@@ -40,11 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Store"]
 
-_ERASING = "SELECT value FROM meta WHERE name = ?"
-_FINISH = "run `agentmem check --repair` to finish"
 
-
-class Store:
+class Store(OpenFolder):
     """See ``ports.Store``.  Thread-safe; any number of processes may open one folder.
 
     Opened without a model (``model_id`` None) it reads anything, and writes all but vectors.
@@ -76,22 +69,10 @@ class Store:
         """
         folder = Path(os.path.abspath(path)) if follow else make_folder(path)
         place = Place(folder, config or StoreConfig(), vfs)
-        self._place = place
-        self._database = str(place.database)  # kept: joining paths takes longer than stat
+        super().__init__(place)
         self._model = None if model_id is None else Model(model_id, dim, analyzer, model_names)
-        self._pid = os.getpid()
-        self._closed = False
-        self._timeout = place.config.lock_timeout
         self._scopes = ScopeCache()
         self._access = AccessCounts()
-        self._lock = open_lock(place.folder)
-        self._readers = ReaderPool(self._open_reader, place.config.readers)
-        self._reserve = Reserve(place.database, place.config.reserve_mib << 20)
-        self._checkpoints = Checkpointer(
-            self._open_reader, self._reserve.may_grow, self._reserve.keep
-        )
-        self._watch = Watch(self._open_reader if vfs is None else None)
-        self._writer: Connection | None = None
         self.migrated: list[str] = []  # the migrations that opening applied
         try:
             if not follow:
@@ -140,10 +121,6 @@ class Store:
             return schema.create_or_migrate(self._writer)
         finally:
             self._lock.release()
-
-    @property
-    def path(self) -> Path:
-        return self._place.folder
 
     # -- reading
     def read(self) -> Reading:
@@ -196,10 +173,7 @@ class Store:
         return Writing(self, self._timeout if timeout is None else timeout)
 
     def _begin_write(self) -> WriteTransaction:
-        if self._writer is None or self._writer.broken:
-            self._replace_writer()
-        assert self._writer is not None
-        writer = self._writer
+        writer = self._usable_writer()
         self._file.require_same()
         writer.execute("BEGIN IMMEDIATE")
         try:
@@ -232,12 +206,6 @@ class Store:
             raise
         self._checkpoints.after_commit(writer)
         self._reserve.after_commit(self._checkpoints.pages)
-
-    def _replace_writer(self) -> None:
-        old, self._writer = self._writer, None
-        if old is not None:
-            old.close()
-        self._writer = self._open_writer(create=False)
 
     # -- the rest of the port
     def stats(self) -> dict[str, Any]:
@@ -298,35 +266,11 @@ class Store:
             return self._scrub()
 
     def _scrub(self) -> int:
-        from agentmem.store import copies
-
         self._require_open()
         self._lock.acquire(self._timeout)
         try:
-            if self._writer is None or self._writer.broken:
-                self._replace_writer()
-            assert self._writer is not None
-            covered: int = self._writer.value(_ERASING, (erase.UNFINISHED,)) or 0
-            copies.remove_part(self.path)  # whoever makes a copy here holds the lock, too
-            self._reserve.make_room_to_rewrite(self._writer)
-            erase.rewrite(self._writer)
-            emptied = self._writer.checkpoint(
-                apsw.SQLITE_CHECKPOINT_TRUNCATE, int(self._timeout * 1000)
-            )
-            if not emptied and no_space(self.path):
-                raise StoreFullError
-            if not emptied:
-                raise StoreTimeoutError(
-                    f"a reader held the store {str(self.path)!r} for {self._timeout:g} s, so "
-                    f"erased content may still be in its files; finish readers, then {_FINISH}"
-                )
-        except StoreFullError as error:
-            raise StoreFullError(
-                f"the disk that holds {str(self.path)!r} has no room to write the database anew,"
-                f" so erased content may still be in its files; free some space, then {_FINISH}"
-            ) from error
-        except apsw.Error as error:
-            raise translate(error, self.path) from error
+            writer = self._usable_writer()
+            covered = erase.scrub(writer, self.path, self._reserve, self._timeout)
         finally:
             self._lock.release()
         self._reserve.keep()
@@ -390,14 +334,6 @@ class Store:
         with self.read() as snapshot:
             return check.problems(snapshot)
 
-    def require_present(self) -> None:
-        """
-        Raises:
-            StorePathError: the database was removed, or another one put in its place.
-        """
-        self._require_open()
-        self._file.require_same()
-
     def close(self) -> None:
         """Write what is counted, empty the WAL if nobody else uses it, let go of the folder.
 
@@ -410,67 +346,4 @@ class Store:
         with suppress(StoreError):
             if self._writer is not None and not self._writer.broken:
                 self.flush_access(timeout=min(1.0, self._timeout))
-        with self._lock.closing(self._timeout):
-            self._closed = True
-            self._checkpoints.close()
-            self._watch.close()
-            self._readers.close()
-            self._close_writer()
-            forking.remove_owner(self)
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def _close_writer(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is None:
-            return
-        writer.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)  # or the WAL keeps what it has
-        writer.close()
-
-    # -- plumbing
-    def _open_reader(self) -> Connection:
-        connection = open_connection(self._place, create=False)
-        connection.execute("PRAGMA query_only = ON")
-        return connection
-
-    def _open_writer(self, *, create: bool = True) -> Connection:
-        connection = open_connection(self._place, create=create)
-        self._checkpoints.watch(connection)
-        return connection
-
-    def _require_open(self) -> None:
-        if self._pid != os.getpid():
-            raise ClosedError(
-                f"the store {str(self.path)!r} was opened by the process that forked this one; "
-                "open it again in this process"
-            )
-        if self._closed:
-            raise ClosedError(f"the store {str(self.path)!r} is closed; open it again")
-
-    # -- when the process forks: see ``forking``
-    def rest(self, deadline: float) -> bool:
-        return forking.rest_all(self._resting, deadline)
-
-    def wake(self) -> None:
-        for part in reversed(self._resting):
-            part.wake()
-
-    @property
-    def _resting(self) -> tuple[forking.CanRest, ...]:
-        return self._lock, self._readers, self._checkpoints, self._watch
-
-    def handles(self) -> list[forking.Handle]:
-        writer = [] if self._writer is None else [self._writer]
-        return [
-            *writer,
-            *self._readers.all_connections(),
-            *self._checkpoints.connections(),
-            *self._watch.connections(),
-        ]
-
-    def forked(self) -> None:
-        self._lock.forget()
+        super().close()
