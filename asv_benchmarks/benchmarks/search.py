@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from typing import Any
 
 from . import common
+
+#: Before NumPy is loaded: its products are to take one thread, where threads are compared.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 TOP_K = 10
 
@@ -97,7 +101,7 @@ class Scope(common.Scopes):
         return common.rate(lambda i: self.memory.search(self.asked[i % 20], mode="keyword"))
 
     def track_against_plain_python(self, folder: str, memories: int) -> float:
-        """Vector given, over the same in NumPy and Python, in one run."""
+        """Vector given, over the same in NumPy and Python, in turns, one thread each."""
         texts = common.texts(memories)
         plain = PlainPython(texts, self.memory._engine.embedder.embed(texts))
         ours, theirs = common.rates(

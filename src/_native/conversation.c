@@ -118,12 +118,6 @@ static void add_runs(const agm_runs *runs, const level *at, float weight, int32_
     }
 }
 
-static void scale(float *values, int32_t n, float bound) {
-    if (bound <= 0.0f) return;
-    const float factor = 1.0f / bound;
-    for (int32_t i = 0; i < n; i++) values[i] *= factor;
-}
-
 void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_runs *runs,
                             const uint64_t *terms, const uint16_t *counts, const uint8_t *names,
                             size_t n_terms, const agm_whole *whole, float k1, float b,
@@ -154,7 +148,6 @@ void agm_conversation_words(const agm_text *texts, size_t n_texts, const agm_run
         add_windows(runs, &window, weight, found, out);
         add_runs(runs, &run, run_weight, in_runs, out);
     }
-    scale(out->own, runs->slots, own.bound);
-    scale(out->window, runs->slots, own.bound);
-    scale(out->run, runs->runs, run.bound);
+    out->share = own.bound > 0.0f ? 1.0f / own.bound : 1.0f;
+    out->run_share = run.bound > 0.0f ? 1.0f / run.bound : 1.0f;
 }

@@ -40,8 +40,9 @@ typedef struct {
 /* What a query's words give.  The caller owns the arrays; window_count and run_count come and go
  * zeroed. */
 typedef struct {
-    float *own, *window; /* slots; BM25 over its bound */
+    float *own, *window; /* slots; BM25 */
     float *run;          /* runs */
+    float share, run_share; /* one over the most that BM25 can be, of texts and windows, of runs */
     float *named;        /* slots; 1 where a familiar name of the query occurs, else 0 */
     int32_t *touched;    /* texts that have a term; room for slots */
     float *count;        /* and how often each has it */

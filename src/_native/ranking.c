@@ -22,6 +22,8 @@ typedef struct {
     uint8_t *allowed;           /* slots that masks let through */
     uint8_t *exact, *run_exact; /* slots, runs: whose dense score, highest one, is not coded */
     agm_words_found words;
+    agm_weights weights; /* those of words are of BM25 as it is, not over its bound */
+    float beside;        /* of what a neighbour has */
 } room;
 
 static size_t floats_for(size_t bytes) { return (bytes + sizeof(float) - 1) / sizeof(float); }
@@ -183,7 +185,7 @@ static float said_in(const agm_conversation *self, const agm_query *question, co
 
 /* in->total from in->dense and in->words. */
 static void add_up(const agm_conversation *self, const agm_query *question, const room *in) {
-    const agm_weights *weights = question->weights;
+    const agm_weights *weights = &in->weights;
     const agm_runs *runs = &self->runs;
     for (int32_t r = 0; r < runs->runs; r++) {
         const int32_t start = runs->starts[r], end = runs->starts[r + 1];
@@ -196,7 +198,7 @@ static void add_up(const agm_conversation *self, const agm_query *question, cons
         .dense = in->dense, .own = in->words.own, .window = in->words.window,
         .length = self->length_part, .of_run = in->of_run,
         .before = self->before, .after = self->after, .mine = in->mine,
-        .w_dense = weights->dense, .w_own = weights->keyword, .beside = beside_of(weights),
+        .w_dense = weights->dense, .w_own = weights->keyword, .beside = in->beside,
         .w_window = weights->window, .w_length = weights->length,
     };
     self->kernels->totals(&parts, (size_t)runs->slots, in->total);
@@ -217,6 +219,15 @@ static void find_words(const agm_conversation *self, const agm_query *question, 
     agm_conversation_words(self->texts, self->n_segments, &self->runs, question->terms,
                            question->counts, question->names, question->n_terms, question->whole,
                            question->k1, question->b, &in->words);
+    in->weights = *question->weights;
+    in->beside = beside_of(question->weights);
+    in->weights.keyword *= in->words.share;
+    in->weights.window *= in->words.share;
+    in->weights.run_keyword *= in->words.run_share;
+}
+
+static void scale(float *values, int32_t n, float factor) {
+    for (int32_t i = 0; i < n; i++) values[i] *= factor;
 }
 
 /* The totals of a segment's rows: where they are, or gathered into out. */
@@ -241,6 +252,10 @@ void agm_conversation_score(const agm_conversation *self, const agm_query *quest
         if (totals != out) memcpy(out, totals, segment->rows * sizeof(float));
         out += segment->rows;
     }
+    /* What is left in the work space is over its bound. */
+    scale(in.words.own, self->runs.slots, in.words.share);
+    scale(in.words.window, self->runs.slots, in.words.share);
+    scale(in.words.run, self->runs.runs, in.words.run_share);
 }
 
 static int better(const void *left, const void *right) {
@@ -312,14 +327,22 @@ static float exact_dense(const agm_conversation *self, const agm_query *question
     return in->dense[slot];
 }
 
-/* The highest exact dense score of a run: that of a text whose coded one is near the highest. */
+/* The highest exact dense score of a run.  That of a text is at most `bound` more than its coded
+ * one: once the exact score of the highest by code is known, few others can be higher. */
 static void settle_run(const agm_conversation *self, const agm_query *question, const room *in,
                        int32_t run, float bound) {
     if (in->run_exact[run]) return;
-    const float near = in->best[run] - 2.0f * bound;
-    float found = -3.0e38f;
-    for (int32_t s = self->runs.starts[run]; s < self->runs.starts[run + 1]; s++) {
-        if (in->dense[s] < near) continue;
+    const int32_t start = self->runs.starts[run], end = self->runs.starts[run + 1];
+    const float highest_code = in->best[run];
+    float found = -3.0e38f, least = highest_code - 2.0f * bound;
+    for (int32_t s = start; s < end; s++) {
+        if (in->dense[s] < highest_code) continue;
+        const float score = exact_dense(self, question, in, s);
+        if (score > found) found = score;
+    }
+    if (found - bound > least) least = found - bound;
+    for (int32_t s = start; s < end; s++) {
+        if (in->dense[s] < least) continue;
         const float score = exact_dense(self, question, in, s);
         if (score > found) found = score;
     }
@@ -330,7 +353,7 @@ static void settle_run(const agm_conversation *self, const agm_query *question, 
 /* The same sum, in the same order, as add_up and the kernel of totals make. */
 static float exact_total(const agm_conversation *self, const agm_query *question,
                          const room *in, int32_t slot, float bound) {
-    const agm_weights *w = question->weights;
+    const agm_weights *w = &in->weights;
     const int32_t run = self->runs.run_of[slot];
     settle_run(self, question, in, run, bound);
     const float *own = in->words.own;
@@ -343,7 +366,7 @@ static float exact_total(const agm_conversation *self, const agm_query *question
     }
     const float here = w->dense * exact_dense(self, question, in, slot) + w->keyword * own[slot];
     const float of_run = w->run_keyword * in->words.run[run] + w->run_dense * in->best[run];
-    float sum = (here + beside_of(w) * (previous + next) + of_run) +
+    float sum = (here + in->beside * (previous + next) + of_run) +
                 (w->window * in->words.window[slot] + w->length * self->length_part[slot]);
     if (question->asked || question->names) sum += w->actor * said_in(self, question, in, slot);
     if (question->extra) sum += question->extra[slot];
@@ -390,9 +413,8 @@ static int kth_total(const agm_conversation *self, const agm_query *question, co
 static int64_t best_by_codes(const agm_conversation *self, const agm_query *question,
                              const room *in, const uint8_t *const *masks, size_t k,
                              int has_threshold, float threshold, float bound, agm_ranked *found) {
-    const agm_weights *w = question->weights;
-    const float off =
-        bound * (w->dense * (1.0f + 2.0f * beside_of(w)) + w->run_dense) + ROUNDING;
+    const agm_weights *w = &in->weights;
+    const float off = bound * (w->dense * (1.0f + 2.0f * in->beside) + w->run_dense) + ROUNDING;
     const size_t slots = (size_t)self->runs.slots, most = slots / MANY + 1;
     const uint8_t *allowed = allowed_slots(self, masks, in);
     float floor = 0.0f;
