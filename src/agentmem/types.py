@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,6 @@ __all__ = [
     "HistoryEntry",
     "Hit",
     "IndexRows",
-    "JSONObject",
     "MemoryColumns",
     "ModelFiles",
     "NewMemory",
@@ -301,6 +300,3 @@ class ModelFiles:
     pooling: Literal["mean", "cls"] = "mean"
     query_prefix: str = ""
     max_length: int = 256  # tokens, special ones included; longer texts are truncated
-
-
-JSONObject = dict[str, Any]

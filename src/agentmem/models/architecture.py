@@ -45,10 +45,6 @@ class Architecture:
     layer_norm_eps: float = 1e-12
     activation: Activation = "gelu"
 
-    @property
-    def head_size(self) -> int:
-        return self.hidden // self.heads
-
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from agentmem.errors import FilterError
@@ -23,7 +23,6 @@ __all__ = [
     "OPERATORS",
     "SYMBOLS",
     "TRUE",
-    "Comparison",
     "Field",
     "SQLText",
     "is_number",
@@ -36,8 +35,6 @@ __all__ = [
 
 #: A boolean SQL expression and its parameters.  NULL stands for false, until it is negated.
 SQLText = tuple[str, list[Any]]
-#: ``compare(operator, operand)``; the operator is a known one, and not ne, nin or exists.
-Comparison = Callable[[str, Any], SQLText]
 
 TRUE: SQLText = ("1", [])
 FALSE: SQLText = ("0", [])
