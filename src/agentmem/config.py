@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints
 
@@ -230,7 +231,7 @@ def _check(value: Any, hint: Any, where: str) -> Any:
             raise ConfigError(f"{where} must be one of {', '.join(choices)}, not {value!r}")
         return value
     if hint is float and type(value) is int:
-        value = float(value)
+        value = float(min(value, sys.float_info.max))
     if type(value) is not hint:
         raise ConfigError(f"{where} must be {hint.__name__}, not {value!r}")
     if hint in (int, float) and not (value >= 0 and value < float("inf")):

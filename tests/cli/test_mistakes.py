@@ -26,6 +26,8 @@ ID = "00000000-0000-7000-8000-000000000001"
         (["search", "x", "--user", "a", "--filter", '{"metadata.a": {"near": 1}}'], 2, "near"),
         (["search", " ", "--user", "a"], 2, "error: "),
         (["list", "--user", " "], 2, "user_id"),
+        (["list", "--user", "a", "--user-id", "b"], 2, "'--user-id': is given more than once"),
+        (["count", "--user", "a", "--filter", "{}", "--filter", "{}"], 2, "more than once"),
         (["list", "--user", "a", "--cursor", "x"], 2, "cursor"),
         (["add", " ", "--user", "a"], 2, "empty"),
         (["add", "x", "--user", "a", "--timestamp", "noon"], 2, "'noon'"),

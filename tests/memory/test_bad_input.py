@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -405,8 +407,9 @@ def test_a_store_of_another_model(path: Path) -> None:
 
 
 def test_an_unknown_embedder(path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match="minilm"):
-        Memory(path, embedder="no-such-model")
+    for name in ("no-such-model", "", " "):
+        with pytest.raises(ModelNotFoundError, match=f"{name!r}.*minilm"):
+            Memory(path, embedder=name)
     assert not path.exists()
 
 
@@ -415,6 +418,9 @@ def test_unknown_settings(path: Path) -> None:
         Memory(path, config={"limits": {"max_contents": 1}})
     with pytest.raises(ConfigError, match=r"embedding\.sessions.*256"):
         Memory(path, config={"embedding": {"sessions": 10**9}})
+    with pytest.raises(ConfigError, match=r"store\.lock_timeout must be finite"):
+        Memory(path, config={"store": {"lock_timeout": math.inf}})
+    Memory(":memory:", config={"ranking": {"recency_days": 10**400}}).close()
     with pytest.raises(ConfigError, match="'path'"):
         Memory.from_config({"embedder": "static"})
     with pytest.raises(ConfigError, match="colour"):
@@ -428,6 +434,16 @@ def test_limits_can_be_set(path: Path) -> None:
         mem.add("short", user_id="u")
         with pytest.raises(LimitError, match="10"):
             mem.add("much longer", user_id="u")
+
+
+def test_what_cannot_be_pickled_or_is_endless(mem: Memory) -> None:
+    with pytest.raises(TypeError, match=r"Memory is open files.*open the folder again"):
+        pickle.dumps(mem)
+    endless = itertools.repeat("x")
+    with pytest.raises(LimitError, match="max_batch"):
+        mem.search_batch(endless, user_id="u")
+    with pytest.raises(LimitError, match="max_batch"):
+        mem.get_batch(endless)
 
 
 def test_a_closed_memory(path: Path) -> None:

@@ -134,11 +134,23 @@ unscoped_option = click.option(
 )
 
 
+def _once(ctx: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """The callback of an option of which click would take the last and forget the others.
+
+    Raises:
+        click.BadParameter: it is given more than once.
+    """
+    if len(values) > 1:
+        raise click.BadParameter("is given more than once", ctx, parameter)
+    return values[0] if values else None
+
+
 def scope_options(command: F) -> F:
     """--user, --agent, --run and --org, passed on as ``scope``: the ids that were given."""
 
-    def collect(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    def collect(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:
         scope = ctx.params.setdefault("scope", {})
+        value = _once(ctx, parameter, values)
         if value is not None:
             scope[parameter.name] = value
 
@@ -151,6 +163,7 @@ def scope_options(command: F) -> F:
             metavar="ID",
             expose_value=False,
             is_eager=True,  # so that ``scope`` is there, even if no id was given
+            multiple=True,
             callback=collect,
             help=f"The {short} whose memories they are.",
         )(command)
@@ -225,6 +238,8 @@ filter_option = click.option(
     "--filter",
     "filters",
     type=_JSONObject(),
+    multiple=True,
+    callback=_once,
     help="""Only memories that match, such as '{"metadata.src": "crm"}'.""",
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from agentmem.errors import InvalidInputError, LimitError, ScopeError
 from agentmem.inputs import check_flag, require_scope, resolve_scope, shorten
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Face"]
 
+_T = TypeVar("_T")
 
 _REMEMBERED = 1024  # scopes whose ids are not checked again
 
@@ -31,16 +32,25 @@ class Face:
     def _id_list(self, ids: Iterable[str]) -> list[str]:
         if isinstance(ids, str | bytes | Mapping) or not isinstance(ids, Iterable):
             raise InvalidInputError(f"ids must be a list of ids, not {shorten(ids)}")
-        most = self._limits.max_batch
-        found = list(islice(ids, most + 1))  # an endless iterator is not followed further
-        if len(found) > most:
-            raise LimitError(f"there are more ids than limits.max_batch = {most:,}; split them")
-        return found
+        return self._bounded(ids, "ids")
 
     def _query_list(self, queries: Iterable[str | None]) -> list[str | None]:
         if isinstance(queries, str | bytes | Mapping) or not isinstance(queries, Iterable):
             raise InvalidInputError(f"queries must be a list of strings, not {shorten(queries)}")
-        return list(queries)
+        return self._bounded(queries, "queries")
+
+    def _bounded(self, given: Iterable[_T], what: str) -> list[_T]:
+        most = self._limits.max_batch
+        found = list(islice(given, most + 1))  # an endless iterator is not followed further
+        if len(found) > most:
+            raise LimitError(f"there are more {what} than limits.max_batch = {most:,}; split them")
+        return found
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} is open files and threads, and cannot be pickled; open the"
+            " folder again where it is needed"
+        )
 
     def _resolve(self, user_id: object, agent_id: object, run_id: object, org_id: object) -> Scope:
         given = {"user_id": user_id, "agent_id": agent_id, "run_id": run_id, "org_id": org_id}

@@ -127,6 +127,10 @@ def resolve(name_or_path: str) -> Spec:
         return _builtin(name_or_path)
     from agentmem.models.local import resolve_folder
 
+    if not name_or_path.strip():  # no folder either, though ``Path`` takes it for this one
+        raise ModelNotFoundError(
+            f"{name_or_path!r} names no model; give one of {', '.join(names())} or a folder"
+        )
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         return resolve_folder(folder.resolve())
