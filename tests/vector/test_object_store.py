@@ -13,6 +13,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -96,7 +97,8 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     if given:
         yield f"{given.rstrip('/')}/{uuid.uuid4()}"
         return
-    program = shutil.which("rclone")
+    beside = Path(sys.executable).parent  # where pip puts it; that need not be on the path
+    program = shutil.which("rclone", path=f"{beside}{os.pathsep}{os.environ['PATH']}")
     if program is None:
         pytest.skip("no rclone, and no AGENTMEM_TEST_OBJECT_STORE")
     (tmp_path / "buckets" / "memory").mkdir(parents=True)
