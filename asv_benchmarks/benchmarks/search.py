@@ -133,7 +133,6 @@ class Scope(common.Scopes):
         return common.percentile_ms(self._given, 0.99)
 
     # What a hundred times the memories do to a search; ``growth`` has more of that.
-    track_vector_given.params = common.SCOPES  # type: ignore[attr-defined]
     track_vector_given_p95.params = common.SCOPES  # type: ignore[attr-defined]
 
     track_text.unit = "searches/s"  # type: ignore[attr-defined]

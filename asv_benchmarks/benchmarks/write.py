@@ -90,7 +90,7 @@ class AddBatchTexts(_Adding):
         in turns; the median of their ratios."""
         embed = self.memory._engine.embedder.inner.embed
         ratios = []
-        for i in range(6):
+        for i in range(5):
             texts = self.batch(i)[: _PART[embedder]]
             begin = time.perf_counter()
             embed(texts)
@@ -122,7 +122,7 @@ class AddOne(_Adding):
     param_names = ("embedder",)
 
     def setup(self, embedder: str) -> None:
-        self.prepare(embedder)
+        self.prepare(embedder, projection=False)
 
     def track_against_parts(self, embedder: str) -> float:
         """The time of embedding the text and of one durable commit of its row, over the time of
@@ -163,7 +163,7 @@ class AddFromMany(_Adding):
     def setup(self, embedder: str, callers: str) -> None:
         self.prepare(embedder, projection=False)
         # Enough for every thread to come again and again; a task adds one.
-        self.each = 400 if (embedder, callers[-7:]) == ("minilm", "threads") else BATCH
+        self.each = 200 if (embedder, callers[-7:]) == ("minilm", "threads") else BATCH
         self.rounds = 2 if (embedder, self.each) == ("minilm", BATCH) else 3
 
     def track_against_batch(self, embedder: str, callers: str) -> float:
@@ -236,7 +236,7 @@ class FourProcesses:
     def track_longest_call(self) -> float:
         done = subprocess.run(
             [sys.executable, "-m", "agentmem", "stress", "mixed", "--kind", "processes",
-             "--workers", "4", "--users", "20", "--size", "500", "--seconds", "5", "--warm-up", "1",
+             "--workers", "4", "--users", "20", "--size", "500", "--seconds", "3", "--warm-up", "1",
              "--embedder", "static", "--json"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
