@@ -43,6 +43,7 @@ class Limits:
 
 
 _MOST_CALLS = 256
+_LONGEST_WAIT = 1_000_000  # seconds; eleven days
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,9 @@ class StoreConfig:
     cache_mib: int = 16  # page cache of one connection
     reserve_mib: int = 16  # put aside at most, to free a full disk from inside; 0: nothing
 
+    def __post_init__(self) -> None:
+        _check_wait("store.lock_timeout", self.lock_timeout)
+
 
 @dataclass(frozen=True, slots=True)
 class WriteConfig:
@@ -102,6 +106,9 @@ class WriteConfig:
     alone_rows: int = 64  # a call with more rows than this shares with nobody
     queue_calls: int = 1024  # calls inside at the same time; the others wait for room
     queue_timeout: float = 30.0  # seconds without any progress after which those give up
+
+    def __post_init__(self) -> None:
+        _check_wait("write.queue_timeout", self.queue_timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +229,14 @@ def _build(kind: type[Any], values: Any, where: str) -> Any:
         else:
             given[name] = _check(value, hint, f"{where}.{name}")
     return kind(**given)
+
+
+def _check_wait(name: str, seconds: float) -> None:
+    """SQLite is told to wait by a number of milliseconds with 32 bits."""
+    if seconds > _LONGEST_WAIT:
+        raise ConfigError(
+            f"config.{name} must be at most {_LONGEST_WAIT:,} seconds, not {seconds:g}"
+        )
 
 
 def _check(value: Any, hint: Any, where: str) -> Any:

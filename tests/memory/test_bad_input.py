@@ -420,6 +420,9 @@ def test_unknown_settings(path: Path) -> None:
         Memory(path, config={"embedding": {"sessions": 10**9}})
     with pytest.raises(ConfigError, match=r"store\.lock_timeout must be finite"):
         Memory(path, config={"store": {"lock_timeout": math.inf}})
+    for section, name in (("store", "lock_timeout"), ("write", "queue_timeout")):
+        with pytest.raises(ConfigError, match=rf"{section}\.{name} must be at most 1,000,000 s"):
+            Memory(path, config={section: {name: 10**400}})
     Memory(":memory:", config={"ranking": {"recency_days": 10**400}}).close()
     with pytest.raises(ConfigError, match="'path'"):
         Memory.from_config({"embedder": "static"})
