@@ -30,6 +30,9 @@ __all__ = ["main", "program"]
 _NICE = 10
 #: Importing lancedb takes a second, and 100 MB are held meanwhile.
 _LINGER = 30.0
+#: With more arenas, what Lance's threads free stays with each of them: a child that drained a
+#: million rows as they came grew to 620 MiB, and with two stays below 400.
+_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
 
 
 def program(home: Path, config: Config, patience: float = PATIENCE) -> Program:
@@ -40,7 +43,7 @@ def program(home: Path, config: Config, patience: float = PATIENCE) -> Program:
         "projection": asdict(config.projection),
         "patience": patience,
     }
-    return Program("agentmem.engine.drain", given)
+    return Program("agentmem.engine.drain", given, _ENVIRONMENT)
 
 
 def main() -> None:

@@ -31,10 +31,12 @@ _GRACE = 5.0  # seconds in which it ends what must be whole, one commit
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a child runs: ``python -m module``, and what every job of it begins with."""
+    """What a child runs: ``python -m module``; what every job of it begins with; settings of its
+    libraries, where this process's environment has none."""
 
     module: str
     given: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 class CannotStart(StoreError):
@@ -106,7 +108,7 @@ class Child:
             if self._halted:
                 raise ChildEnded("it was told to end", STOPPED)
             if self._process is None or not self._process.alive:
-                self._process = _Process(self._program.module)
+                self._process = _Process(self._program)
             self._process.send(line)
             return self._process
 
@@ -114,16 +116,16 @@ class Child:
 class _Process:
     """One run of the program."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, program: Program) -> None:
         python = _interpreter()
-        self._module = module
+        self._module = program.module
         try:
             self.popen = subprocess.Popen(
-                [python, "-P", "-m", module],
+                [python, "-P", "-m", program.module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                env=_environment(program),
                 # Ctrl-C is for the parent.  Not a session of its own: Linux groups processes by
                 # session, and priorities count inside a group only (sched(7), autogroup).
                 process_group=0,
@@ -214,7 +216,7 @@ def _interpreter() -> str:
     return path
 
 
-def _environment() -> dict[str, str]:
+def _environment(program: Program) -> dict[str, str]:
     """This process's, with the modules found where this process finds them."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -223,4 +225,4 @@ def _environment() -> dict[str, str]:
     half = str(max(1, cores // 2))
     defaults = {"LANCE_CPU_THREADS": half, "RAYON_NUM_THREADS": half, "RUST_LOG": "error"}
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    return {**defaults, **os.environ, "PYTHONPATH": path}
+    return {**defaults, **program.environment, **os.environ, "PYTHONPATH": path}
