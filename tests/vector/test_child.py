@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from agentmem import Memory
-from agentmem.vector.child import Child, ChildEnded, Program
+from agentmem.config import ProjectionConfig
+from agentmem.vector.child import STOPPED, Child, ChildEnded, Program
+from agentmem.vector.drainer import Drainer
 
 CONFTEST = str(Path(__file__).with_name("conftest.py"))
 HEAD = """
@@ -165,16 +168,68 @@ def test_closing_right_after_the_start_waits_for_no_import(author: Any, lance: A
     author.assert_whole(author.projection())
 
 
-def test_closing_ends_what_is_being_committed_and_leaves_no_other_file(
-    author: Any, lance: Any, folder: Path
+SLOW = """
+import time
+from pathlib import Path
+from agentmem.vector.serving import serve
+
+
+def work(job, parent):
+    with parent.whole:
+        parent.tell({})
+        time.sleep(0.3)
+        Path(job["file"]).touch()
+    time.sleep(60)
+
+
+if __name__ == "__main__":
+    serve(work, nice=0, linger=0)
+"""
+
+
+def test_ending_waits_for_what_must_be_whole_and_for_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    author.add(200)
-    pid = begun(lance)
-    lance.close()
-    assert gone(pid)
-    rows = len(list(folder.glob("*/data/*")))
-    assert rows == lance.seq  # a batch is a row here, and a row a file
-    author.assert_whole(author.projection())
+    (tmp_path / "slow_work.py").write_text(SLOW)
+    monkeypatch.syspath_prepend(tmp_path)
+    child = Child(Program("slow_work"))
+    endings: list[Thread] = []
+
+    def told(_: dict[str, Any]) -> None:
+        endings.append(Thread(target=child.halt))
+        endings[0].start()
+
+    with pytest.raises(ChildEnded) as ended:
+        child.ask({"file": str(tmp_path / "made")}, told)
+    assert ended.value.code == STOPPED  # by itself, and not killed
+    endings[0].join()
+    assert (tmp_path / "made").exists()
+
+
+def test_each_batch_is_whole_with_its_watermark(author: Any, store_path: Path) -> None:
+    """Lance's files of rows that no watermark speaks of would stay for ever."""
+    seen: list[tuple[int, int]] = []
+
+    class Whole:
+        def __enter__(self) -> None:
+            seen.append(self.now())
+
+        def __exit__(self, *_: object) -> None:
+            seen.append(self.now())
+
+        def now(self) -> tuple[int, int]:
+            return drainer.seq, len(list(store_path.glob("vectors.lance/*/data/*")))
+
+    drainer = Drainer(
+        store_path,
+        author.store,
+        ProjectionConfig(batch_rows=10),
+        author.projection()._builder,
+        whole=Whole(),
+    )
+    author.add(30)
+    drainer.drain(None)
+    assert seen == [(0, 0), (10, 1), (10, 1), (20, 2), (20, 2), (30, 3)]
 
 
 def test_a_temporary_store_goes_while_it_is_drained() -> None:
