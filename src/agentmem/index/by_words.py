@@ -38,10 +38,18 @@ class ByWords:
         self._keyword_only[1] = 1.0
 
     def find(
-        self, shelf: Shelf, asked: Question, whole: Whole, masks: Masks, room: int
-    ) -> tuple[Found, bool]:
-        """At least the best ``room`` rows that a word of the question is in, or in hybrid mode
-        near; and whether these are all of them."""
+        self,
+        shelf: Shelf,
+        asked: Question,
+        whole: Whole,
+        masks: Masks,
+        room: int,
+        *,
+        begin: float = 0.0,
+        end: float = 1.0,
+    ) -> list[Found]:
+        """Of each holding the best ``room`` rows that a word of the question is in, or in hybrid
+        mode near; of its runs those from the share ``begin`` of them up to ``end``."""
         assert asked.counts is not None
         hybrid = asked.mode == "hybrid"
         counts = asked.counts.tolist()
@@ -55,10 +63,13 @@ class ByWords:
         parts = []
         for number, (holding, mask) in enumerate(zip(shelf.holdings, masks, strict=True)):
             volume = holding.volume
+            runs = len(volume.starts) - 1
+            edges = volume.starts[[int(begin * runs), int(end * runs)]]
             lists = []
             for term, a, b, name in zip(asked.words, own, in_runs, familiar, strict=True):
                 slots, times, _ = volume.postings(term)
-                lists.append((slots, times, a, b, name))
+                low, high = (0, len(slots)) if end - begin == 1 else np.searchsorted(slots, edges)
+                lists.append((slots[low:high], times[low:high], a, b, name))
             best, scores = volume.texts.best(
                 lists,
                 self._hybrid.weights if hybrid else self._keyword_only,
@@ -71,6 +82,19 @@ class ByWords:
                 **(self._beside(volume, asked, whole) if hybrid else {}),
             )
             parts.append(Found(scores, np.full(len(best), number), best.astype(np.int64)))
+        return parts
+
+    def join(self, shelf: Shelf, shares: list[list[Found]], room: int) -> tuple[Found, bool]:
+        """The best ``room`` of each holding from what ``find`` gave for all shares of its runs;
+        and whether these are all of them."""
+        parts = []
+        for holding, found in zip(shelf.holdings, zip(*shares, strict=True), strict=True):
+            if len(found) == 1:
+                parts.append(found[0])
+                continue
+            joined = Found(*(np.concatenate(column) for column in zip(*found, strict=True)))
+            keys = holding.volume.keys[joined.slots]
+            parts.append(joined.take(np.lexsort((keys, -joined.scores))[:room]))
         return Found.best(parts), all(len(part.slots) < room for part in parts)
 
     def _beside(self, volume: Volume, asked: Question, whole: Whole) -> dict[str, Any]:

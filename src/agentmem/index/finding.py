@@ -43,6 +43,7 @@ _FILTERED = 8  # times as many where a filter is still to be asked
 _ROWS = 4_096  # rows of the candidates' runs that are scored
 _ENOUGH = 8  # candidates that a filter must leave for each result
 _TOGETHER = 100_000  # rows from which words and vectors are searched at the same time
+_WORDS_FIRST = 0.65  # of the words in one thread; the rest and the vectors take the other as long
 _STRETCH = 32  # bits of a slot in a number for a stretch
 
 
@@ -108,23 +109,28 @@ class Finder:
         masks: Masks,
         times: int = 1,
     ) -> _Candidates:
-        def by_words() -> tuple[Found, bool]:
-            if asked.terms is None:
-                return Found.nothing(), True
-            room = times * max(_WORDS, 4 * asked.top_k)
-            return self._by_words.find(shelf, asked, whole, masks, room)
+        room = times * max(_WORDS, 4 * asked.top_k)
+
+        def by_words(begin: float, end: float) -> list[Found]:
+            return self._by_words.find(shelf, asked, whole, masks, room, begin=begin, end=end)
 
         def by_vector() -> Found:
             if asked.vector is None:
                 return Found.nothing()
             return nearest(shelf, asked, masks, times * max(_NEAREST, 4 * asked.top_k))
 
-        if asked.mode != "hybrid" or shelf.n < _TOGETHER:
-            (words, complete), close = by_words(), by_vector()
+        if asked.terms is None:
+            return _Candidates(Found.nothing(), True, by_vector())
+        if shelf.n < _TOGETHER:
+            shares, close = [by_words(0.0, 1.0)], by_vector()
         else:
             # Words are one long native call without the interpreter lock, vectors many short ones.
-            (words, complete), close = self._beside.both(by_words, by_vector)
-        return _Candidates(words, complete, close)
+            cut = 0.5 if asked.vector is None else _WORDS_FIRST
+            first, (close, rest) = self._beside.both(
+                lambda: by_words(0.0, cut), lambda: (by_vector(), by_words(cut, 1.0))
+            )
+            shares = [first, rest]
+        return _Candidates(*self._by_words.join(shelf, shares, room), close)
 
     def _rank(
         self,
