@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from agentmem.errors import ConflictError, NotFoundError, StoreError, VectorError
 from agentmem.store import Store, filters
+from agentmem.store.access import AccessCounts
 from agentmem.types import NEVER, PartitionKey, Scope, VectorSource
 
 WHOLE = PartitionKey(None, None)
@@ -244,6 +246,38 @@ def test_wide_and_many_scopes(store: Store, fill: Any) -> None:
                 for other in scopes
             )
             assert snapshot.count(filters.in_scope(scope)) == 2 * expected
+
+
+def test_no_write_takes_many_access_counts_along(open_store: Any, fill: Any) -> None:
+    store = open_store()
+    keys = [record.key for record in fill.add(store, *(f"text {i}" for i in range(600)))]
+    for i in range(0, 600, 8):
+        store.note_access(keys[i : i + 8])
+    fill.add(store, "more")
+    assert store._access.pending == 600 - AccessCounts.BATCH
+    store.close()
+    with open_store().read() as snapshot:
+        assert snapshot._db.value("SELECT sum(count) FROM access") == 600
+
+
+def test_a_reader_does_not_wait_for_access_counts_to_be_written(
+    open_store: Any, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AccessCounts, "BATCH", 10_000)  # no transaction takes them along
+    monkeypatch.setattr(AccessCounts, "MOST", 300)
+    monkeypatch.setattr(AccessCounts, "PART", 100)
+    store = open_store()
+    keys = [record.key for record in fill.add(store, *(f"text {i}" for i in range(350)))]
+    with store.write():  # nobody else can write now
+        for key in keys:
+            store.note_access([key])
+        assert store._access.pending >= 300
+    written = 0
+    deadline = time.monotonic() + 20
+    while written < 250 and time.monotonic() < deadline:
+        with store.read() as snapshot:
+            written = snapshot._db.value("SELECT count(*) FROM access")
+    assert written >= 250
 
 
 def test_access_counts_are_written_in_batches(open_store: Any, fill: Any) -> None:

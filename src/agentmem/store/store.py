@@ -191,7 +191,8 @@ class Store(OpenFolder):
             raise StoreError(
                 f"the transaction cannot commit after a failed change: {transaction.failure}"
             ) from transaction.failure
-        counts = self._access.take() if self._access.pending >= AccessCounts.BATCH else {}
+        enough = self._access.pending >= AccessCounts.BATCH
+        counts = self._access.take(AccessCounts.BATCH) if enough else {}
         try:
             if counts:
                 write_counts(writer, counts)
@@ -235,14 +236,13 @@ class Store(OpenFolder):
     def note_access(self, keys: Sequence[int]) -> None:
         self._access.note(keys)
         if self._access.pending >= AccessCounts.MOST:
-            with suppress(StoreError):  # another time, if somebody is writing
-                self.flush_access(timeout=0.0)
+            self._access.write_beside(lambda: self.flush_access(most=AccessCounts.PART))
 
-    def flush_access(self, *, timeout: float | None = None) -> None:
-        """Write the access counts now."""
+    def flush_access(self, *, timeout: float | None = None, most: int | None = None) -> None:
+        """Write the access counts now: all, or ``most`` of them."""
         if self._access.pending:
             with self.write(timeout=timeout):
-                counts = self._access.take()
+                counts = self._access.take(most)
                 try:
                     assert self._writer is not None
                     write_counts(self._writer, counts)
