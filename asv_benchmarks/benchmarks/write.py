@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH = 1000
-SECONDS = 1.2  # of each measurement, at least
+SECONDS = 1.0  # of each measurement, at least
 
 
 def rate(write: Callable[[int], object]) -> float:
