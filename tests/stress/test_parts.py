@@ -122,6 +122,23 @@ def test_what_was_announced_is_never_changed() -> None:
     assert bulletin.any(chance) is entry
 
 
+def test_what_nobody_asks_for_any_more_may_be_changed_again() -> None:
+    bulletin = Bulletin()
+    entries = [Entry(str(i), "ana", f"z{i}", "text") for i in range(4_100)]
+    for entry in entries:
+        bulletin.announce(entry)
+    assert [entry.public for entry in entries] == [False] * 100 + [True] * 4_000
+    chance = random.Random(1)
+    chosen = {one.id for _ in range(2_000) if (one := bulletin.any(chance))}
+    assert chosen.isdisjoint(entry.id for entry in entries[:2_000])
+
+
+def test_as_much_is_deleted_as_added_in_a_long_run() -> None:
+    scenario = SCENARIOS["mixed"]
+    added = scenario.mix["add"] + scenario.batch * scenario.mix["add_batch"]
+    assert scenario.mix["delete"] == pytest.approx(added)
+
+
 def test_announcements_reach_other_processes_through_the_file(tmp_path: Path) -> None:
     chance = random.Random(1)
     writer, reader = (Bulletin(tmp_path / "bulletin") for _ in range(2))

@@ -12,6 +12,9 @@ from typing import Any
 __all__ = ["Bulletin", "Checks", "Entry", "UserLedger"]
 
 _KEPT = 2_000  # announcements that a reader chooses among
+#: Announcements of its own after which a process may change what it announced: nobody chooses it
+#: any more, and whoever chose it has long had the answer.
+_RETIRED = 2 * _KEPT
 _REMEMBERED = 100  # deleted ids of a user, so that a long run does not fill the memory
 _EXAMPLES = 20  # violations that are told in full
 
@@ -25,7 +28,7 @@ class Entry:
     code: str  # the word that only this memory has
     text: str
     spot: int = 0  # number of its vector
-    public: bool = False  # announced to others, and never changed again
+    public: bool = False  # announced to others, and not to be changed
     place: int = 0  # in its ledger's list
     revision: int = 0
 
@@ -66,7 +69,7 @@ class UserLedger:
 
 
 class Bulletin:
-    """Memories that everybody may check: acknowledged, and never changed again.
+    """Memories that everybody may check: acknowledged, and not changed as long as somebody may.
 
     Within a process they are handed over in memory, between processes by lines appended to a
     file, each with one ``write``.
@@ -74,6 +77,7 @@ class Bulletin:
 
     def __init__(self, path: Path | None = None) -> None:
         self._known: deque[Entry] = deque(maxlen=_KEPT)
+        self._own: deque[Entry] = deque()  # announced by this process, not yet to be changed
         self._out = None if path is None else path.open("ab", buffering=0)
         self._in = None if path is None else path.open("rb")
         self._part = b""
@@ -81,6 +85,9 @@ class Bulletin:
 
     def announce(self, entry: Entry) -> None:
         entry.public = True
+        self._own.append(entry)
+        if len(self._own) > _RETIRED:
+            self._own.popleft().public = False
         if self._out is None:
             self._known.append(entry)
         else:

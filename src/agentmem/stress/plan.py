@@ -58,9 +58,9 @@ SCENARIOS: dict[str, Scenario] = {
         queries=200,
     ),
     "mixed": Scenario(
-        "every call, for a long run in which what is stored grows slowly",
+        "every call, for a long run in which as much is deleted as is added",
         {
-            "search": 0.4,
+            "search": 0.355,
             "get": 0.15,
             "get_batch": 0.02,
             "page": 0.02,
@@ -70,7 +70,7 @@ SCENARIOS: dict[str, Scenario] = {
             "add": 0.14,
             "add_batch": 0.005,
             "update": 0.06,
-            "delete": 0.145,
+            "delete": 0.19,
         },
         size=5_000,
         batch=10,
