@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["Bulletin", "Checks", "Entry", "UserLedger"]
 
-_KEPT = 2_000  # announcements that a reader chooses among
+_KEPT = 500  # announcements that a reader chooses among
 #: Announcements of its own after which a process may change what it announced: nobody chooses it
 #: any more, and whoever chose it has long had the answer.
 _RETIRED = 2 * _KEPT
