@@ -114,6 +114,18 @@ BAD_ADDS: dict[str, tuple[Callable[[Memory], object], type[Exception], str]] = {
         VectorError,
         "numbers",
     ),
+    "masked vectors": (
+        lambda m: m.add_batch(
+            ["a"], user_id="u", vectors=np.ma.masked_less(np.full((1, DIM), 0.5), 1.0)
+        ),
+        VectorError,
+        "masked",
+    ),
+    "a masked vector": (
+        lambda m: m.add("a", user_id="u", vector=np.ma.masked_less(np.full(DIM, 0.5), 1.0)),
+        VectorError,
+        "masked",
+    ),
     "ragged vectors": (
         lambda m: m.add_batch(["a", "b"], user_id="u", vectors=[[1.0], [1.0, 2.0]]),
         VectorError,

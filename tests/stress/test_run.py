@@ -47,7 +47,8 @@ def test_a_sound_store_passes_every_scenario(scenario: str) -> None:
     assert phase.all["errors"] == {}
     assert phase.per_second > 0
     assert report.final["lost"] == 0
-    assert report.final["memories"] >= 200
+    # The mixed load deletes as much as it adds, and never the same twice.
+    assert report.final["memories"] >= (100 if scenario == "mixed" else 200)
     assert {"everything acknowledged is stored", "the store is sound"} <= checked(report)
 
 

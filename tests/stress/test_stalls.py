@@ -94,7 +94,8 @@ def test_what_a_thread_of_the_library_does_meanwhile_is_told() -> None:
     thread.join()
     assert found["meanwhile"]["checkpoint"] >= 5
     assert found["others"] >= 4  # the caller computes, too
-    assert stalls.mark().helpers[0][2] == 0  # it is gone
+    while stalls.mark().helpers[0][2]:
+        pass  # Python has joined it, and the system is about to end it
 
 
 def test_the_slowest_hundredth_is_added_up() -> None:

@@ -35,6 +35,8 @@ def check_vectors(
     """
     import numpy as np
 
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise VectorError(f"{what} must have all their numbers; some are masked: fill or drop them")
     try:
         array = np.asarray(value)
     except ValueError:
@@ -90,7 +92,7 @@ def check_vector(
     import numpy as np
 
     try:
-        array = np.asarray(value)
+        array = np.asanyarray(value)  # a masked one, too, for what comes next
     except ValueError:
         raise VectorError(f"{what} must be {dim} numbers, not nested lists") from None
     if array.shape == (dim,):
