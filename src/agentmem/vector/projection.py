@@ -227,6 +227,7 @@ class LanceProjection:
         seq, rows, table = (mark.seq, mark.rows, mark.table) if mark and present else (0, 0, "")
         return {
             "uri": self._place.uri,
+            "table": table,
             "seq": seq,
             "tail": max(0, self._store.last_seq() - seq),
             "bytes": self._place.bytes(),
