@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_type_hints
 
 from agentmem.errors import ConfigError
+from agentmem.inputs import clip, shorten
 
 __all__ = [
     "Config",
@@ -44,6 +45,10 @@ class Limits:
 
 _MOST_CALLS = 256
 _LONGEST_WAIT = 1_000_000  # seconds; eleven days
+_MOST_WEIGHT = 1_000_000  # of a part; the sum of them all stays a number
+_MOST_WINDOW = 100  # memories on each side
+_MOST_K1 = 1_000  # no word is said that often in a memory, so that BM25 is as good as linear
+_LEAST_DAYS = 1e-6  # a tenth of a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +67,16 @@ class EmbeddingConfig:
     def __post_init__(self) -> None:
         if self.sessions > _MOST_CALLS:
             raise ConfigError(
-                f"config.embedding.sessions must be at most {_MOST_CALLS}, not {self.sessions};"
-                " more model calls at the same time than cores only wait for one another"
+                f"config.embedding.sessions must be at most {_MOST_CALLS}, not"
+                f" {shorten(self.sessions)}; more model calls at the same time than cores only"
+                " wait for one another"
             )
         for name in ("threads_per_session", "threads_alone"):
             if getattr(self, name) > _MOST_CALLS:
                 raise ConfigError(
                     f"config.embedding.{name} must be at most {_MOST_CALLS}, not"
-                    f" {getattr(self, name)}; threads beyond the cores only wait for one another"
+                    f" {shorten(getattr(self, name))}; threads beyond the cores only wait for"
+                    " one another"
                 )
 
     @property
@@ -151,8 +158,33 @@ class RankingConfig:
     window: int = 2  # memories on each side that belong to the window
     date_days: float = 14.0  # after which a date in the question no longer counts
     recency_days: float = 30.0  # after which recency has halved
-    k1: float = 0.9  # BM25 term saturation (Robertson & Zaragoza 2009)
+    k1: float = 0.9  # BM25 term saturation (Robertson & Zaragoza 2009), at most 1,000
     b: float = 0.75  # BM25 length normalisation, 0 to 1
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            if setting.name.endswith("_weight"):
+                self._check_most(setting.name, _MOST_WEIGHT)
+        self._check_most("window", _MOST_WINDOW)
+        self._check_most("k1", _MOST_K1)
+        self._check_most("b", 1)
+        if self.dense_weight + self.keyword_weight == 0:
+            raise ConfigError(
+                "config.ranking.dense_weight and keyword_weight are both 0; hybrid search needs"
+                " at least one above 0"
+            )
+        if self.recency_weight and self.recency_days < _LEAST_DAYS:
+            raise ConfigError(
+                f"config.ranking.recency_days must be at least {_LEAST_DAYS:g} for recency_weight,"
+                f" not {self.recency_days:g}"
+            )
+
+    def _check_most(self, name: str, most: int) -> None:
+        value = getattr(self, name)
+        if not 0 <= value <= most:
+            raise ConfigError(
+                f"config.ranking.{name} must be from 0 to {most:,}, not {shorten(value)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +246,14 @@ def _usable_cores() -> int:
 
 def _build(kind: type[Any], values: Any, where: str) -> Any:
     if not isinstance(values, dict):
-        raise ConfigError(f"{where} must be a dictionary, not {values!r}")
+        raise ConfigError(f"{where} must be a dictionary, not {shorten(values)}")
     hints = get_type_hints(kind)
     given: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:
             known = ", ".join(sorted(hints))
-            raise ConfigError(f"unknown setting {where}.{name}; known here: {known}")
+            shown = clip(name) if isinstance(name, str) else shorten(name)
+            raise ConfigError(f"unknown setting {where}.{shown}; known here: {known}")
         hint = hints[name]
         if dataclasses.is_dataclass(hint):
             given[name] = (
@@ -242,15 +275,15 @@ def _check_wait(name: str, seconds: float) -> None:
 def _check(value: Any, hint: Any, where: str) -> Any:
     choices = getattr(hint, "__args__", None)
     if choices is not None:
-        if value not in choices:
-            raise ConfigError(f"{where} must be one of {', '.join(choices)}, not {value!r}")
+        if not isinstance(value, str) or value not in choices:
+            raise ConfigError(f"{where} must be one of {', '.join(choices)}, not {shorten(value)}")
         return value
     if hint is float and type(value) is int:
         value = float(min(value, sys.float_info.max))
     if type(value) is not hint:
-        raise ConfigError(f"{where} must be {hint.__name__}, not {value!r}")
+        raise ConfigError(f"{where} must be {hint.__name__}, not {shorten(value)}")
     if hint in (int, float) and not (value >= 0 and value < float("inf")):
-        raise ConfigError(f"{where} must be finite and not negative, not {value!r}")
+        raise ConfigError(f"{where} must be finite and not negative, not {shorten(value)}")
     return value
 
 
@@ -265,4 +298,4 @@ def env_flag(name: str) -> bool:
         return True
     if value in ("", "0", "false", "no", "off"):
         return False
-    raise ConfigError(f"{name}={value!r} is neither on (1) nor off (0)")
+    raise ConfigError(f"{name}={shorten(value)} is neither on (1) nor off (0)")

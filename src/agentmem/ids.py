@@ -8,6 +8,7 @@ import time
 import uuid
 
 from agentmem.errors import InvalidInputError
+from agentmem.inputs import shorten
 
 __all__ = ["id_from_str", "id_to_str", "new_ids", "parse_id"]
 
@@ -52,7 +53,7 @@ def id_from_str(text: object) -> bytes | None:
     if isinstance(text, uuid.UUID):
         return text.bytes
     if not isinstance(text, str):
-        raise InvalidInputError(f"a memory id is a string, not {text!r}")
+        raise InvalidInputError(f"a memory id is a string, not {shorten(text)}")
     if len(text) == 36 and text.count("-") == 4:  # as we write it: five times as fast
         try:
             raw = bytes.fromhex(text.replace("-", ""))
@@ -75,7 +76,7 @@ def parse_id(text: object) -> bytes:
     raw = id_from_str(text)
     if raw is None:
         raise InvalidInputError(
-            f"id {text!r} is not a UUID; give one such as {uuid.UUID(int=0)!s}, or keep your own"
-            " key in idempotency_key or metadata"
+            f"id {shorten(text)} is not a UUID; give one such as {uuid.UUID(int=0)!s}, or keep your"
+            " own key in idempotency_key or metadata"
         )
     return raw

@@ -37,14 +37,15 @@ def to_micros(value: TimeLike, what: str = "timestamp") -> int:
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float | date):
         raise InvalidInputError(
-            f"{what} must be an ISO 8601 string, a datetime or epoch seconds, not {value!r}"
+            f"{what} must be an ISO 8601 string, a datetime or epoch seconds, not {shorten(value)}"
         )
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
             raise InvalidInputError(
-                f"{what} {value!r} is not an ISO 8601 time, such as '2024-03-09T14:00:00+00:00'"
+                f"{what} {shorten(value)} is not an ISO 8601 time, such as"
+                " '2024-03-09T14:00:00+00:00'"
             ) from None
     if isinstance(value, date):
         if not isinstance(value, datetime):
@@ -57,7 +58,7 @@ def to_micros(value: TimeLike, what: str = "timestamp") -> int:
     elif math.isfinite(value):
         micros = round(value * 1e6)
     else:
-        raise InvalidInputError(f"{what} must be finite, not {value!r}")
+        raise InvalidInputError(f"{what} must be finite, not {shorten(value)}")
     if not MIN_TIME <= micros <= MAX_TIME:
         shown = value.isoformat() if isinstance(value, date) else shorten(value)
         raise InvalidInputError(

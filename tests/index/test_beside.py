@@ -75,3 +75,15 @@ def test_one_processor_or_the_setting_keep_it_in_one_thread(
     assert beside.both(*both) == (mine, mine)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     assert Beside(enabled=True).both(*both) == (mine, mine)
+
+
+def test_where_no_thread_is_to_be_had_one_does_both(beside: Beside) -> None:
+    """As once the main thread has ended: ``submit`` raises RuntimeError."""
+    mine = threading.get_ident()
+    beside.both(int, int)
+    assert beside._thread is not None
+    beside._thread.shutdown()
+    assert beside.both(threading.get_ident, threading.get_ident) == (mine, mine)
+    with pytest.raises(LookupError):
+        beside.both(fails, int)
+    assert beside.both(lambda: 1, lambda: 2) == (1, 2)

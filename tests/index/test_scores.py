@@ -226,14 +226,16 @@ def test_an_empty_partition_has_no_results(bench: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "ranking",
+    ("settings", "told"),
     [
-        RankingConfig(b=1.5),
-        RankingConfig(dense_weight=0.0, keyword_weight=0.0),
-        RankingConfig(window=1000),
-        RankingConfig(recency_weight=0.1, recency_days=0.0),
+        ({"b": 1.5}, "b must be from 0 to 1, not 1.5"),
+        ({"k1": 1e30}, "k1 must be from 0 to 1,000, not 1e[+]30"),
+        ({"date_weight": 1e308}, "date_weight must be from 0 to 1,000,000, not 1e[+]308"),
+        ({"dense_weight": 0.0, "keyword_weight": 0.0}, "dense_weight and keyword_weight"),
+        ({"window": 1000}, "window must be from 0 to 100, not 1000"),
+        ({"recency_weight": 0.1, "recency_days": 0.0}, "recency_days must be at least 1e-06"),
     ],
 )
-def test_rankings_that_make_no_sense(ranking: RankingConfig) -> None:
-    with pytest.raises(ConfigError, match=r"config\.ranking"):
-        HotIndex(ranking, IndexConfig())
+def test_rankings_that_make_no_sense(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=rf"config\.ranking\.{told}"):
+        RankingConfig(**settings)

@@ -31,6 +31,7 @@ from agentmem import (
     UnsupportedError,
     VectorError,
 )
+from agentmem.config import RankingConfig
 
 DIM = 256
 MISSING = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -353,7 +354,7 @@ def test_other_calls(full: Memory, case: str) -> None:
     ],
 )
 def test_an_unknown_keyword_is_a_type_error(full: Memory, call: Callable[[Any], object]) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"^Memory\.\w+\(\) got an unexpected keyword"):
         call(full)
 
 
@@ -436,11 +437,23 @@ def test_unknown_settings(path: Path) -> None:
         with pytest.raises(ConfigError, match=rf"{section}\.{name} must be at most 1,000,000 s"):
             Memory(path, config={section: {name: 10**400}})
     Memory(":memory:", config={"ranking": {"recency_days": 10**400}}).close()
+    with pytest.raises(ConfigError, match=r"ranking\.k1 must be from 0 to 1,000, not 1e\+30"):
+        Memory(path, config={"ranking": {"k1": 1e30}})
     with pytest.raises(ConfigError, match="'path'"):
         Memory.from_config({"embedder": "static"})
     with pytest.raises(ConfigError, match="colour"):
         Memory.from_config({"path": str(path), "colour": "red"})
     assert not path.exists()
+
+
+def test_a_search_with_the_most_that_ranking_may_be_set_to() -> None:
+    most = {name: 1e6 for name in vars(RankingConfig) if name.endswith("_weight")}
+    ranking = {**most, "k1": 1000.0, "b": 1.0, "window": 100, "recency_days": 1e-6}
+    with Memory(":memory:", embedder="static", config={"ranking": ranking}) as mem:
+        mem.add(["I like tea", "tea on 2025-03-14", "nothing"], user_id="u")
+        found = mem.search("tea on 2025-03-14", user_id="u")["results"]
+    assert found[0]["memory"] == "tea on 2025-03-14"
+    assert all(0 <= item["score"] <= 1 for item in found)
 
 
 def test_limits_can_be_set(path: Path) -> None:

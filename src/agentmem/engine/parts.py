@@ -5,11 +5,13 @@ They are built on first use, so that opening a store loads neither NumPy nor a m
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 - cannot be loaded once the main thread has ended
 import logging
 import os
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -73,6 +75,16 @@ class _Part(Generic[_T]):
         return made
 
 
+def _remove(folder: Path, owner: int) -> None:
+    """Remove the folder of a temporary store; in a forked child it is another's."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _nothing() -> None:
+    return None
+
+
 class Parts:
     """One open store and what works on it; opened with the object, given back by ``close``."""
 
@@ -85,10 +97,9 @@ class Parts:
         self._closed = False
         self._pid = os.getpid()
         self._model = Model(embedder, config)
-        self._temporary = str(path) == ":memory:"  # of a Path, too
-        self.path = (
-            Path(tempfile.mkdtemp(prefix="agentmem-")) if self._temporary else check_path(path)
-        )
+        temporary = isinstance(path, str | os.PathLike) and str(path) == ":memory:"
+        self.path = Path(tempfile.mkdtemp(prefix="agentmem-")) if temporary else check_path(path)
+        self._remove_temporary: Callable[[], object] = _nothing
         try:
             self.store = Store(
                 self.path,
@@ -99,8 +110,14 @@ class Parts:
                 model_names=self._model.name_of,
             )
         except BaseException:  # nobody will close what was never made; it is raised again
-            self._remove_temporary()
+            if temporary:
+                _remove(self.path, self._pid)
             raise
+        if temporary:
+            # Left unclosed it goes with the store, which whatever still works on it holds, or else
+            # at exit: finalizers run from the last made to the first, so after those of the
+            # background threads, which end them.
+            self._remove_temporary = weakref.finalize(self.store, _remove, self.path, self._pid)
         _log.info("opened", extra={"agentmem": {"path": str(self.path), **self.model_facts()}})
 
     @property
@@ -279,10 +296,6 @@ class Parts:
         self.store.close()
         self._remove_temporary()
         _log.info("closed", extra={"agentmem": {"path": str(self.path)}})
-
-    def _remove_temporary(self) -> None:
-        if self._temporary:
-            shutil.rmtree(self.path, ignore_errors=True)
 
     def _forget_found(self, keys: Sequence[int] | None) -> None:
         """Keep nothing of memories that are gone; None: of any."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ class Beside:
 
     There is one thread, made when it is first of use, for whoever comes first; a caller that finds
     it taken does one piece after the other, as do all on a machine with one processor: many
-    searches at once have work for every core as it is.  Any thread may call.
+    searches at once have work for every core as it is.  So do those that come when the main thread
+    has ended, for no thread is to be had then.  Any thread may call.
     """
 
     def __init__(self, enabled: bool) -> None:
@@ -39,7 +40,9 @@ class Beside:
         try:
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1, "agentmem-beside")
-            other = self._thread.submit(second)
+            other = _submitted(self._thread, second)
+            if other is None:
+                return first(), second()
             try:
                 done = first()
             finally:
@@ -57,3 +60,11 @@ class Beside:
             thread, self._thread = self._thread, None
         if thread is not None:
             thread.shutdown()
+
+
+def _submitted(thread: ThreadPoolExecutor, work: Callable[[], _A]) -> Future[_A] | None:
+    """None where no thread takes it: the program has ended but for threads that go on."""
+    try:
+        return thread.submit(work)
+    except RuntimeError:
+        return None

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agentmem._native.answers import hits
-from agentmem.errors import ConfigError
 from agentmem.index.layout import Layout
 from agentmem.times import now_micros
 from agentmem.types import Hit
@@ -48,8 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hybrid", "Scored"]
 
-_DAY = 86_400_000_000  # microseconds
-_MAX_WINDOW = 100
+_DAY = 86_400_000_000
 
 
 class _Scratch(threading.local):
@@ -83,14 +81,9 @@ class Scored:
 
 
 class Hybrid:
-    """How one configuration scores.
-
-    Raises:
-        ConfigError: weights that make no sense.
-    """
+    """How one configuration scores."""
 
     def __init__(self, ranking: RankingConfig, analyzer: Analyzer) -> None:
-        _check(ranking)
         self._ranking = ranking
         self._analyzer = analyzer
         total = (
@@ -316,19 +309,3 @@ class Hybrid:
             columns = layout.column("event_at"), layout.column("importance")
             extras.update(self.undated(*columns, at))
         return extras
-
-
-def _check(ranking: RankingConfig) -> None:
-    if ranking.b > 1:
-        raise ConfigError(f"config.ranking.b must be from 0 to 1, not {ranking.b!r}")
-    if ranking.dense_weight + ranking.keyword_weight == 0:
-        raise ConfigError(
-            "config.ranking.dense_weight and keyword_weight are both 0; hybrid search needs"
-            " at least one above 0"
-        )
-    if ranking.window > _MAX_WINDOW:
-        raise ConfigError(
-            f"config.ranking.window must be at most {_MAX_WINDOW}, not {ranking.window!r}"
-        )
-    if ranking.recency_weight and not ranking.recency_days:
-        raise ConfigError("config.ranking.recency_days must be above 0 for recency_weight")

@@ -5,7 +5,8 @@ Everything is checked before anything is written, so an error leaves the store a
 
 from __future__ import annotations
 
-from agentmem.inputs.messages import shorten, without_secrets
+from agentmem.inputs.lists import check_iterable
+from agentmem.inputs.messages import clip, shorten, without_secrets
 from agentmem.inputs.metadata import check_metadata
 from agentmem.inputs.paths import check_copy_path, check_path
 from agentmem.inputs.scopes import require_scope, resolve_scope
@@ -25,6 +26,7 @@ __all__ = [
     "check_count",
     "check_flag",
     "check_importance",
+    "check_iterable",
     "check_label",
     "check_level",
     "check_memory_type",
@@ -34,6 +36,7 @@ __all__ = [
     "check_text",
     "check_vector",
     "check_vectors",
+    "clip",
     "require_scope",
     "resolve_scope",
     "shorten",

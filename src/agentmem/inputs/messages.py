@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-__all__ = ["shorten", "without_secrets"]
+__all__ = ["clip", "shorten", "without_secrets"]
+
+_SLICED = (str, bytes, bytearray, list, tuple)
 
 
 def shorten(value: object, width: int = 60) -> str:
-    """``repr`` of a value, cut to about ``width`` characters for an error message."""
+    """``repr`` of any value, cut to ``width`` characters for an error message.
+
+    Never raises: the message is about something else than how the value shows itself.
+    """
     try:
-        text = repr(value[: width + 1] if isinstance(value, str) else value)
-    except ValueError:  # an int with more digits than Python writes
-        text = f"a {type(value).__name__} of thousands of digits"
+        # No more is looked at than can be shown of it.
+        begin = value[: width + 1] if isinstance(value, _SLICED) else value
+        text = str.__str__(repr(begin))
+    except Exception:  # noqa: BLE001 - nested too deeply, thousands of digits, a caller's class
+        text = f"a {type(value).__name__} that cannot be shown"
+    return clip(text, width)
+
+
+def clip(text: str, width: int = 60) -> str:
+    """A text, such as a name that a caller made up, cut to ``width`` characters."""
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 

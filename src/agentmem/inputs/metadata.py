@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import InvalidInputError, LimitError
-from agentmem.inputs.messages import shorten
+from agentmem.inputs.messages import clip, shorten
 
 if TYPE_CHECKING:
     from agentmem.config import Limits
@@ -72,7 +72,7 @@ def _check_json(value: Any, where: str, depth: int) -> None:
                     f"{where} has the key {shorten(key)}, which is not a string; JSON keys are"
                 )
             _check_json_text(key, f"a key of {where}")
-            _check_json(inner, f"{where}.{key}", depth + 1)
+            _check_json(inner, f"{where}.{clip(key)}", depth + 1)
     elif isinstance(value, list | tuple):
         for i, inner in enumerate(value):
             _check_json(inner, f"{where}[{i}]", depth + 1)

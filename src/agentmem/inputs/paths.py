@@ -25,18 +25,18 @@ def check_path(path: object) -> Path:
         raise StorePathError(f"the path of a store is a string or a Path, not {shorten(path)}")
     text = os.fspath(path)
     if not text.strip() or "\0" in text or not _encodable(text):
-        raise StorePathError(f"{text!r} cannot name a folder; give the path of one")
+        raise StorePathError(f"{shorten(text)} cannot name a folder; give the path of one")
     if _SCHEME.match(text):
         raise StorePathError(
-            f"{without_secrets(text)!r} is a URI, and a store is a folder on this machine; give the"
-            " path of one. Its LanceDB table may be elsewhere, also in object storage:"
+            f"{shorten(without_secrets(text))} is a URI, and a store is a folder on this machine;"
+            " give the path of one. Its LanceDB table may be elsewhere, also in object storage:"
             " config={'projection': {'uri': ...}}"
         )
     try:
         return Path(text).expanduser()
     except RuntimeError as error:  # no such user, or one without a home
         raise StorePathError(
-            f"{text!r} cannot name a folder: {error}; write the path without '~'"
+            f"{shorten(text)} cannot name a folder: {error}; write the path without '~'"
         ) from None
 
 
@@ -46,7 +46,7 @@ def check_copy_path(path: object) -> Path:
     Raises:
         StorePathError: as ``check_path``; or ``":memory:"``, where nothing would be left of it.
     """
-    if str(path) == ":memory:":
+    if isinstance(path, str | os.PathLike) and str(path) == ":memory:":
         raise StorePathError(
             "':memory:' is a store in memory, which ends with its Memory; give the path of a folder"
         )

@@ -32,7 +32,7 @@ class Memory(Writing, Reading, Upkeep):
 
     Args:
         path: the folder, made if missing; ``":memory:"`` is a temporary one that ``close``
-            removes.
+            removes, or else the end of the program.
         embedder: ``"minilm"``, ``"minilm-fp32"``, ``"static"``, ``"bge-small"``, a folder with
             a BERT-family model, or an object with ``embed(texts) -> (n, dim)`` and ``dim``.
         config: a ``Config``, or nested dictionaries of its settings.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from agentmem.errors import InvalidInputError, LimitError, ScopeError
-from agentmem.inputs import check_flag, require_scope, resolve_scope, shorten
+from agentmem.errors import LimitError, ScopeError
+from agentmem.inputs import check_flag, check_iterable, require_scope, resolve_scope
 from agentmem.types import Scope
 
 if TYPE_CHECKING:
@@ -30,14 +30,11 @@ class Face:
     _resolved: dict[tuple[object, ...], Scope]  # scopes that were given before
 
     def _id_list(self, ids: Iterable[str]) -> list[str]:
-        if isinstance(ids, str | bytes | Mapping) or not isinstance(ids, Iterable):
-            raise InvalidInputError(f"ids must be a list of ids, not {shorten(ids)}")
-        return self._bounded(ids, "ids")
+        return self._bounded(check_iterable(ids, "ids must be a list of ids"), "ids")
 
     def _query_list(self, queries: Iterable[str | None]) -> list[str | None]:
-        if isinstance(queries, str | bytes | Mapping) or not isinstance(queries, Iterable):
-            raise InvalidInputError(f"queries must be a list of strings, not {shorten(queries)}")
-        return self._bounded(queries, "queries")
+        given = check_iterable(queries, "queries must be a list of strings")
+        return self._bounded(given, "queries")
 
     def _bounded(self, given: Iterable[_T], what: str) -> list[_T]:
         most = self._limits.max_batch

@@ -19,12 +19,14 @@ _C = TypeVar("_C", bound=type)
 def measured(kind: _C) -> _C:
     """Have each public call of a class's bases recorded in its engine's ``operations``.
 
-    The bases themselves stay as they are: a call that is part of another one, such as
-    ``Reading.search_batch`` inside ``search``, goes to them and is not counted twice.
+    What the bases do stays as it is: a call that is part of another one, such as
+    ``Reading.search_batch`` inside ``search``, goes to them and is not counted twice.  It only
+    bears the name of the class, which is the one that Python's errors about arguments should name.
     """
     for face in kind.__bases__:
         for name, method in list(vars(face).items()):
             if isfunction(method) and not name.startswith("_"):
+                method.__qualname__ = f"{kind.__qualname__}.{name}"
                 setattr(kind, name, _recorded(name, method))
     return kind
 

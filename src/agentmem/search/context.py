@@ -68,17 +68,17 @@ class Template:
             try:
                 parts = [part for part in Formatter().parse(text) if part[1] is not None]
             except ValueError as error:
-                raise InvalidInputError(f"template {name} {text!r}: {error}") from None
+                raise InvalidInputError(f"template {name} {shorten(text)}: {error}") from None
             used = {str(field) for _, field, _, _ in parts}
             if used - known:
                 raise InvalidInputError(
-                    f"template {name} {text!r} names {sorted(used - known)};"
+                    f"template {name} {shorten(text)} names {shorten(sorted(used - known))};"
                     f" known are {', '.join(sorted(known))}"
                 )
             for _, field, form, conversion in parts:
                 if form or conversion:
                     raise InvalidInputError(
-                        f"template {name} {text!r} gives {field!r} a format, and takes none;"
+                        f"template {name} {shorten(text)} gives {field!r} a format, and takes none;"
                         f" write {{{field}}}"
                     )
 
@@ -96,7 +96,9 @@ def read_template(given: Mapping[str, str] | None) -> Template:
         raise InvalidInputError(f"template must be a dictionary, not {shorten(given)}")
     for name, text in given.items():
         if name not in known:
-            raise InvalidInputError(f"template has no {name!r}; known are {', '.join(known)}")
+            raise InvalidInputError(
+                f"template has no {shorten(name)}; known are {', '.join(known)}"
+            )
         if not isinstance(text, str):
             raise InvalidInputError(f"template {name} must be a string, not {shorten(text)}")
     return Template(**given)
@@ -168,9 +170,9 @@ def pack(
         InvalidInputError: a budget below 1, an unknown order.
     """
     if max_tokens < 1:
-        raise InvalidInputError(f"max_tokens must be at least 1, not {max_tokens!r}")
-    if order not in ("time", "relevance"):
-        raise InvalidInputError(f"order {order!r} is neither 'time' nor 'relevance'")
+        raise InvalidInputError(f"max_tokens must be at least 1, not {shorten(max_tokens)}")
+    if not isinstance(order, str) or order not in ("time", "relevance"):
+        raise InvalidInputError(f"order {shorten(order)} is neither 'time' nor 'relevance'")
     template = template or Template()
     wanted = list(_in_turn(ranked, beside or {}))
     chosen, duplicates = _fitting(wanted, count, max_tokens, template, similar)

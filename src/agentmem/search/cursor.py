@@ -42,19 +42,18 @@ class Cursor:
         Raises:
             InvalidInputError: not what ``str`` of one gives.
         """
-        if text == "":
+        if not isinstance(text, str):
+            raise _not_ours(text)
+        if not text:
             return cls()
         try:
-            epoch, *numbers = text.split("-")  # type: ignore[attr-defined]
+            epoch, *numbers = text.split("-")
             seq, at, offset, last, asked = (int(number, 16) for number in numbers)
             if min(seq, at, offset, last, asked) > 0 and epoch:
                 return cls(epoch, seq, at, offset, last, asked)
-        except (AttributeError, TypeError, ValueError):
+        except ValueError:
             pass
-        raise InvalidInputError(
-            f"cursor {shorten(text)} is not one that search returned; pass next_cursor back"
-            " unchanged, or '' for the first page"
-        )
+        raise _not_ours(text)
 
     def __str__(self) -> str:
         numbers = (self.seq, self.at, self.offset, self.last, self.asked)
@@ -90,6 +89,13 @@ class Cursor:
                 f"the store was reset or given another model since the page before; {STALE}"
             )
         return snapshot.back_to(self.seq, remake)
+
+
+def _not_ours(text: object) -> InvalidInputError:
+    return InvalidInputError(
+        f"cursor {shorten(text)} is not one that search returned; pass next_cursor back"
+        " unchanged, or '' for the first page"
+    )
 
 
 def read_cursors(cursors: Sequence[str | None], queries: int) -> list[Cursor | None]:

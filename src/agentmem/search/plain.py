@@ -76,7 +76,7 @@ class PlainSearch:
         Args:
             text, vector, threshold, mode: as they were given.
         """
-        if mode not in ("hybrid", "dense", "keyword") or not scope:
+        if not isinstance(mode, str) or mode not in ("hybrid", "dense", "keyword") or not scope:
             return None
         if threshold is not None and not (
             type(threshold) is float and -_LARGEST < threshold < _LARGEST

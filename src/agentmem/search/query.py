@@ -42,7 +42,7 @@ def check_options(mode: str, top_k: int, threshold: float | None, limits: Limits
         InvalidInputError: an unknown mode, a ``top_k`` or threshold that is no number.
         LimitError: ``top_k`` beyond ``limits.max_top_k``.
     """
-    if mode not in _MODES:
+    if not isinstance(mode, str) or mode not in _MODES:
         raise InvalidInputError(f"mode {shorten(mode)} is not one of {', '.join(_MODES)}")
     check_count(top_k, limits.max_top_k, "top_k", "max_top_k")
     if threshold is not None and (

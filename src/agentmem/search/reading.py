@@ -76,9 +76,13 @@ class Reader:
         Raises:
             InvalidInputError: an unknown order, or a cursor of another order or listing.
         """
-        if order not in ORDERS:
+        if not isinstance(order, str) or order not in ORDERS:
             raise InvalidInputError(f"order {shorten(order)} is not one of {', '.join(ORDERS)}")
-        after = None if cursor is None or cursor == "" else _decode(cursor, order, asked)
+        after = (
+            None
+            if cursor is None or (isinstance(cursor, str) and not cursor)
+            else _decode(cursor, order, asked)
+        )
         with self._state(as_of) as snapshot:
             records = snapshot.page(where, order=order, limit=limit + 1, after=after)
         more = len(records) > limit
@@ -136,19 +140,21 @@ def _encode(record: Record, order: str, asked: int) -> str:
 
 def _decode(cursor: str, order: str, asked: int) -> tuple[int, int]:
     try:
+        if not isinstance(cursor, str):
+            raise TypeError
         made_for, *numbers = json.loads(base64.urlsafe_b64decode(cursor))
         time, key, made_of = numbers
         if not all(type(number) is int for number in numbers):
             raise TypeError
-    except (AttributeError, TypeError, ValueError, binascii.Error):
+    except (AttributeError, TypeError, ValueError, RecursionError, binascii.Error):
         raise InvalidInputError(
             f"cursor {shorten(cursor)} is not one that get_all returned; pass next_cursor back"
             " unchanged"
         ) from None
     if made_for != order:
         raise InvalidInputError(
-            f"the cursor belongs to order={made_for!r}, not {order!r}; pass it back with the same"
-            " order"
+            f"the cursor belongs to order={shorten(made_for)}, not {order!r}; pass it back with"
+            " the same order"
         )
     if made_of != asked:
         raise InvalidInputError(

@@ -14,6 +14,7 @@ from uuid import UUID
 import apsw
 
 from agentmem.errors import ConflictError
+from agentmem.inputs import shorten
 from agentmem.store import lookups
 from agentmem.store.connection import Connection
 from agentmem.store.rows import find_scopes, integers, make_scope
@@ -109,7 +110,8 @@ def _conflict(connection: Connection, memories: Sequence[NewMemory], first: int)
         held = lookups.idempotent(connection, [memory.scope], [memory.idempotency_key])[0]
         if token in used or (held is not None and held < first):
             return ConflictError(
-                f"the idempotency key {memory.idempotency_key!r} is already taken in its scope"
+                f"the idempotency key {shorten(memory.idempotency_key)} is already taken in its"
+                " scope"
             )
         used.add(token)
     return ConflictError("an id or idempotency key is already taken by another memory")

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentmem.errors import FilterError
+from agentmem.inputs import shorten
 
 __all__ = [
     "FALSE",
@@ -76,7 +77,9 @@ class Field(ABC):
         """
         if operator == "exists":
             if type(operand) is not bool:
-                raise FilterError(f"{self.name}: exists takes true or false, not {operand!r}")
+                raise FilterError(
+                    f"{self.name}: exists takes true or false, not {shorten(operand)}"
+                )
             return self.present() if operand else negate(self.present())
         if operator in ("ne", "nin"):
             return negate(self.compare("eq" if operator == "ne" else "in", operand))
@@ -88,11 +91,11 @@ class Field(ABC):
     def compare(self, operator: str, operand: Any) -> SQLText:
         if operator == "in":
             if not isinstance(operand, list | tuple | set | frozenset):
-                raise FilterError(f"{self.name}: in and nin take a list, not {operand!r}")
+                raise FilterError(f"{self.name}: in and nin take a list, not {shorten(operand)}")
             values = [self.bound("eq", self.value(one)) for one in operand]
             return self.member([one[1] for one in values if one is not None])
         if operator == "icontains" and not isinstance(operand, str):
-            raise FilterError(f"{self.name}: icontains takes a string, not {operand!r}")
+            raise FilterError(f"{self.name}: icontains takes a string, not {shorten(operand)}")
         same = self.bound(operator, self.value(operand))
         return FALSE if same is None else self.single(*same)
 
@@ -147,19 +150,23 @@ def scalar(name: str, operand: Any) -> str | bool | int | float:
         try:
             operand.encode()
         except UnicodeEncodeError:
-            raise FilterError(f"{name}: {operand!r} holds a lone surrogate") from None
+            raise FilterError(f"{name}: {shorten(operand)} holds a lone surrogate") from None
         return str.__str__(operand)  # of an enumeration of strings the value, not its name
     if isinstance(operand, int):
         return int(operand)
     if isinstance(operand, float):
         if not math.isfinite(operand):
-            raise FilterError(f"{name}: {operand!r} compares with nothing; use a finite number")
+            raise FilterError(
+                f"{name}: {shorten(operand)} compares with nothing; use a finite number"
+            )
         return float(operand)
     if operand is None:
         raise FilterError(f"{name}: nothing equals null; use {{'exists': false}}")
     if isinstance(operand, list | tuple | set | frozenset):
-        raise FilterError(f"{name}: a list is an operand of in and nin only: {operand!r}")
-    raise FilterError(f"{name}: an operand is a string, a number or a boolean, not {operand!r}")
+        raise FilterError(f"{name}: a list is an operand of in and nin only: {shorten(operand)}")
+    raise FilterError(
+        f"{name}: an operand is a string, a number or a boolean, not {shorten(operand)}"
+    )
 
 
 def is_number(value: Any) -> bool:

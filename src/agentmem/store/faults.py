@@ -18,6 +18,7 @@ from agentmem.errors import (
     StorePathError,
     StoreTimeoutError,
 )
+from agentmem.inputs import shorten
 
 __all__ = ["leaves_connection_usable", "no_space", "path_error", "translate"]
 
@@ -50,7 +51,7 @@ def path_error(error: OSError, folder: Path) -> StoreError:
         return StoreFullError(_full_message(folder))
     reason = error.strerror or str(error)
     return StorePathError(
-        f"cannot use {str(folder)!r} as a store: {reason}; "
+        f"cannot use {shorten(str(folder), 300)} as a store: {reason}; "
         "give the path of a folder that this user can read and write"
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from agentmem.errors import FilterError, InvalidInputError
+from agentmem.inputs import clip, shorten
 from agentmem.store.comparison import (
     FALSE,
     SYMBOLS,
@@ -94,7 +95,7 @@ class BytesField(Field):
     def compare(self, operator: str, operand: Any) -> SQLText:
         if operator in ("contains", "icontains"):
             if not isinstance(operand, str):
-                raise FilterError(f"{self.name}: {operator} takes a string, not {operand!r}")
+                raise FilterError(f"{self.name}: {operator} takes a string, not {shorten(operand)}")
             return text_test(self._shown, operator, str(scalar(self.name, operand)))
         return super().compare(operator, operand)
 
@@ -102,7 +103,9 @@ class BytesField(Field):
         try:
             return self._parse(str(operand) if isinstance(operand, UUID) else operand)
         except (ValueError, TypeError, AttributeError):
-            raise FilterError(f"{self.name} is {self._what}, which {operand!r} is not") from None
+            raise FilterError(
+                f"{self.name} is {self._what}, which {shorten(operand)} is not"
+            ) from None
 
     def member(self, values: list[Any]) -> SQLText:
         return (f"{self.column} IN {marks(values)}", values) if values else FALSE
@@ -163,10 +166,10 @@ def field(name: str) -> Field:
     if name.startswith("metadata."):
         return JSONField(name, path_keys(name))
     if name.upper() in ("AND", "OR", "NOT"):
-        raise FilterError(f"unknown filter field {name!r}; write {name.upper()} in capitals")
+        raise FilterError(f"unknown filter field {shorten(name)}; write {name.upper()} in capitals")
     if name == "metadata":
         raise FilterError("name a key of the metadata to filter by: 'metadata.<name>'")
     raise FilterError(
-        f"unknown filter field {name!r}; for your own metadata write 'metadata.{name}'. "
-        f"Known: {', '.join(_FIELDS)}, metadata.<name>"
+        f"unknown filter field {shorten(name)}; for your own metadata write"
+        f" 'metadata.{clip(name)}'. Known: {', '.join(_FIELDS)}, metadata.<name>"
     )

@@ -21,6 +21,7 @@ from typing import Any
 
 from agentmem.config import Limits
 from agentmem.errors import FilterError, LimitError
+from agentmem.inputs import shorten
 from agentmem.ports import Filter
 from agentmem.store.comparison import FALSE, OPERATORS, TRUE, SQLText, join, negate
 from agentmem.store.fields import field
@@ -94,7 +95,7 @@ class _Parser:
 
     def node(self, node: Any, depth: int) -> SQLText:
         if not isinstance(node, Mapping):
-            raise FilterError(f"a filter is a dictionary of conditions, not {node!r}")
+            raise FilterError(f"a filter is a dictionary of conditions, not {shorten(node)}")
         if depth > self._max_depth:
             raise LimitError(
                 f"the filter is nested deeper than config.limits.max_filter_depth={self._max_depth}"
@@ -102,7 +103,7 @@ class _Parser:
         parts: list[SQLText] = []
         for name, value in node.items():
             if not isinstance(name, str):
-                raise FilterError(f"a filter field is a string, not {name!r}")
+                raise FilterError(f"a filter field is a string, not {shorten(name)}")
             if name == "AND":
                 parts.append(join(self._nodes_of(name, value, depth), "AND", TRUE))
             elif name == "OR":
@@ -116,7 +117,7 @@ class _Parser:
 
     def _nodes_of(self, name: str, values: Any, depth: int) -> list[SQLText]:
         if not isinstance(values, list | tuple):
-            raise FilterError(f"{name} takes a list of filters, not {values!r}")
+            raise FilterError(f"{name} takes a list of filters, not {shorten(values)}")
         self._count(len(values))
         return [self.node(value, depth + 1) for value in values]
 
@@ -131,7 +132,7 @@ class _Parser:
         for operator, operand in value.items():
             if operator not in OPERATORS:
                 raise FilterError(
-                    f"{name}: unknown operator {operator!r}; use {', '.join(OPERATORS)}"
+                    f"{name}: unknown operator {shorten(operator)}; use {', '.join(OPERATORS)}"
                 )
             self._count(len(operand) if isinstance(operand, list | tuple | set | frozenset) else 1)
             parts.append(known.compile(operator, operand))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentmem.errors import FilterError
+from agentmem.inputs import clip, shorten
 from agentmem.store import numbers
 from agentmem.store.comparison import (
     FALSE,
@@ -29,7 +30,7 @@ class JSONField(Field):
     """A value inside ``metadata``.  Arrays and objects are equal to nothing."""
 
     def __init__(self, name: str, keys: Sequence[str]) -> None:
-        super().__init__(name, "m.metadata ->> ?")
+        super().__init__(clip(name), "m.metadata ->> ?")
         self._path = "$." + ".".join(json.dumps(key, ensure_ascii=False) for key in keys)
 
     def present(self) -> SQLText:
@@ -113,16 +114,16 @@ def path_keys(name: str) -> list[str]:
             try:
                 key, end = json.JSONDecoder().raw_decode(rest)
             except ValueError:
-                raise FilterError(f"{name!r}: a key in quotes does not end") from None
+                raise FilterError(f"{shorten(name)}: a key in quotes does not end") from None
         else:
             end = rest.find(".") if "." in rest else len(rest)
             key = rest[:end]
             if not key:
-                raise FilterError(f'{name!r} has an empty key; write "" if one is meant')
-        keys.append(str(scalar(f"the filter field {name!r}", key)))
+                raise FilterError(f'{shorten(name)} has an empty key; write "" if one is meant')
+        keys.append(str(scalar(f"the filter field {shorten(name)}", key)))
         rest = rest[end:]
         if not rest:
             return keys
         if not rest.startswith("."):
-            raise FilterError(f"{name!r}: after a key in quotes comes a dot, or nothing")
+            raise FilterError(f"{shorten(name)}: after a key in quotes comes a dot, or nothing")
         rest = rest[1:]

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentmem.errors import ClosedError, FilterError, NotFoundError
+from agentmem.inputs import shorten
 from agentmem.ports import Filter
 from agentmem.store import history, lookups, reembed
 from agentmem.store.connection import Connection
@@ -171,7 +172,7 @@ class Snapshot:
         name = order.removeprefix("-")
         if name not in _ORDERS:
             known = ", ".join(f"{o}, -{o}" for o in _ORDERS)
-            raise FilterError(f"unknown order {order!r}; use one of {known}")
+            raise FilterError(f"unknown order {shorten(order)}; use one of {known}")
         column = _ORDERS[name]
         text, params = where.sql()
         way, beyond = ("DESC", "<") if descending else ("ASC", ">")

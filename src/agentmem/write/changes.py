@@ -10,7 +10,7 @@ from agentmem._native.hashing import hash_texts
 from agentmem._native.vectors import normalize
 from agentmem.errors import InvalidInputError
 from agentmem.ids import id_from_str
-from agentmem.inputs import check_text, check_vector, shorten
+from agentmem.inputs import check_text, check_vector, clip, shorten
 from agentmem.write.drafts import OF_BATCH, Names, bounded
 from agentmem.write.fields import FIELD_NAMES, Fields
 
@@ -37,7 +37,7 @@ _EDIT_KEYS = frozenset(EDIT_KEYS)
 class Edit:
     """A checked change of one memory."""
 
-    public_id: str  # as the caller wrote it
+    public_id: str  # as the caller wrote it, for messages
     id: bytes | None  # None: not a UUID, so no memory has it
     text: str | None
     content_hash: bytes
@@ -65,11 +65,7 @@ def read_edits(
     Raises:
         InvalidInputError (and its kinds): the first thing that is wrong, naming the item.
     """
-    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
-        raise InvalidInputError(
-            f"items must be a list of dictionaries with an id, not {shorten(items)}"
-        )
-    rows = bounded(items, limits)
+    rows = bounded(items, limits, "items must be a list of dictionaries with an id")
     fields = Fields(limits)
     edits = []
     seen: set[bytes] = set()
@@ -104,7 +100,8 @@ def _read_edit(item: object, fields: Fields, limits: Limits, dim: int) -> Edit:
     vector = item.get("vector")
     if vector is not None:
         vector = check_vector(vector, dim, normalize)
-    edit = Edit(str(item["id"]), id_from_str(item["id"]), text, digest, vector, vars(holder))
+    raw = id_from_str(item["id"])  # first, for nothing is known of what it is
+    edit = Edit(clip(str(item["id"])), raw, text, digest, vector, vars(holder))
     if text is None and vector is None and not edit.values:
         raise InvalidInputError(
             f"nothing to change for id {edit.public_id}: give text, metadata or another field"

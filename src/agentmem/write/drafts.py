@@ -13,6 +13,7 @@ from agentmem._native.vectors import normalize
 from agentmem.errors import InvalidInputError, LimitError, VectorError
 from agentmem.ids import new_ids, parse_id
 from agentmem.inputs import (
+    check_iterable,
     check_text,
     check_vector,
     check_vectors,
@@ -157,12 +158,7 @@ def read_items(
     Raises:
         InvalidInputError (and its kinds): the first thing that is wrong, naming the item.
     """
-    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
-        raise InvalidInputError(
-            "items must be a list of strings or dictionaries, not"
-            f" {type(items).__name__} {shorten(items)}"
-        )
-    rows = bounded(items, limits)
+    rows = bounded(items, limits, "items must be a list of strings or dictionaries")
     reader = _Reader(defaults, scope, limits, dim)
     texts = [reader.text(item, names.of(i)) for i, item in enumerate(rows)]
     digests = hash_texts(texts)
@@ -184,14 +180,15 @@ def read_items(
     return drafts
 
 
-def bounded(items: Iterable[object], limits: Limits) -> list[object]:
+def bounded(items: Iterable[object], limits: Limits, what: str) -> list[object]:
     """The items as a list; of an iterator, no more than one beyond the limit is taken.
 
     Raises:
+        InvalidInputError: nothing with items, which begins with ``what``.
         LimitError: more than ``limits.max_batch``.
     """
     most = limits.max_batch
-    rows = items if isinstance(items, list) else list(islice(items, most + 1))
+    rows = items if isinstance(items, list) else list(islice(check_iterable(items, what), most + 1))
     if len(rows) > most:
         raise LimitError(
             f"the batch has more items than limits.max_batch = {most:,}; split it, or raise the"

@@ -69,4 +69,6 @@ class Fields:
 
 def _expiration(value: Any) -> int | None:
     """A time, or ``"never"`` to take an expiration away."""
-    return None if value == "never" else to_micros(value, "expiration_date")
+    if isinstance(value, str) and value == "never":
+        return None
+    return to_micros(value, "expiration_date")
