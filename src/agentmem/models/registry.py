@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from agentmem.errors import ModelNotFoundError
+from agentmem.inputs import shorten
 from agentmem.models.architecture import Architecture, read_architecture
 
 __all__ = ["ONNX", "TOKENIZER", "WEIGHTS", "Recipe", "Source", "Spec", "names", "resolve"]
@@ -129,18 +130,28 @@ def resolve(name_or_path: str) -> Spec:
 
     if not name_or_path.strip():  # no folder either, though ``Path`` takes it for this one
         raise ModelNotFoundError(
-            f"{name_or_path!r} names no model; give one of {', '.join(names())} or a folder"
+            f"{shorten(name_or_path)} names no model; give one of {', '.join(names())} or a folder"
         )
-    folder = Path(name_or_path).expanduser()
-    if folder.is_dir():
-        return resolve_folder(folder.resolve())
+    folder = _folder(name_or_path)
+    if folder is not None:
+        return resolve_folder(folder)
     if name_or_path.endswith(SINGLE):
-        folder = Path(name_or_path.removesuffix(SINGLE)).expanduser()
-        if folder.is_dir():
-            return resolve_folder(folder.resolve(), single=True)
+        folder = _folder(name_or_path.removesuffix(SINGLE))
+        if folder is not None:
+            return resolve_folder(folder, single=True)
     raise ModelNotFoundError(
-        f"no model {name_or_path!r}: it is neither a folder nor one of {', '.join(names())}"
+        f"no model {shorten(name_or_path, 300)}: it is neither a folder nor one of"
+        f" {', '.join(names())}"
     )
+
+
+def _folder(path: str) -> Path | None:
+    """The folder at a path; None where none is or can be: a name too long, no such user."""
+    try:
+        folder = Path(path).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+    except (OSError, RuntimeError):
+        return None
 
 
 @cache
