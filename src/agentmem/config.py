@@ -44,6 +44,13 @@ class Limits:
 
 
 _MOST_CALLS = 256
+_PROJECTION_BOUNDS = {  # least and most; those of the index are LanceDB's
+    "batch_rows": (1, 1_000_000_000),
+    "batch_bytes": (1, 1 << 40),
+    "index_partitions": (0, 1_000_000),
+    "index_m": (4, 1_000),
+    "index_ef": (4, 100_000),
+}
 _LONGEST_WAIT = 1_000_000  # seconds; eleven days
 _MOST_WEIGHT = 1_000_000  # of a part; the sum of them all stays a number
 _MOST_WINDOW = 100  # memories on each side
@@ -203,6 +210,19 @@ class ProjectionConfig:
     index_partitions: int = 0  # of the vectors; 0: by the number of rows
     index_m: int = 16  # IVF_HNSW_SQ: edges of a node
     index_ef: int = 100  # IVF_HNSW_SQ: candidates looked at for each while building
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _PROJECTION_BOUNDS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ConfigError(
+                    f"config.projection.{name} must be from {least:,} to {most:,}, not {value:,}"
+                )
+        if self.index_ef < self.index_m:
+            raise ConfigError(
+                f"config.projection.index_ef must be at least index_m ({self.index_m}), not"
+                f" {self.index_ef}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from agentmem import (
     UnsupportedError,
     VectorError,
 )
-from agentmem.config import RankingConfig
+from agentmem.config import Config, RankingConfig
 
 DIM = 256
 MISSING = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -515,3 +515,31 @@ def test_metadata_is_not_kept_by_reference(mem: Memory) -> None:
     given["a"].append(2)
     assert mem.get(result["id"])["metadata"] == {"a": [1]}
     assert json.dumps(mem.get(result["id"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("batch_rows", 0, "from 1 to 1,000,000,000, not 0"),
+        ("batch_rows", 2**63, "from 1 to"),
+        ("batch_bytes", 0, "from 1 to"),
+        ("batch_bytes", 2**63, "from 1 to"),
+        ("index_partitions", 2**32, "from 0 to 1,000,000"),
+        ("index_m", 3, "from 4 to 1,000"),
+        ("index_m", 2**32, "from 4 to 1,000"),
+        ("index_m", 101, r"index_ef must be at least index_m \(101\)"),
+        ("index_ef", 15, r"at least index_m \(16\)"),
+        ("index_ef", 2**32, "from 4 to 100,000"),
+    ],
+)
+def test_settings_of_the_projection_have_bounds(name: str, value: int, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Config.from_dict({"projection": {name: value}})
+
+
+def test_the_largest_batches_can_be_drained(tmp_path: Path) -> None:
+    settings = {"batch_rows": 1_000_000_000, "batch_bytes": 1 << 40}
+    with Memory(tmp_path, embedder="static", config={"projection": settings}) as memory:
+        memory.add("text", user_id="u")
+        memory.flush()
+        assert memory.stats()["projection"]["tail"] == 0

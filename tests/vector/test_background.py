@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from agentmem.errors import StoreError
+from agentmem.errors import StoreError, StorePathError
+from agentmem.vector.background import Background
 
 CONFTEST = str(Path(__file__).with_name("conftest.py"))
 
@@ -152,3 +154,104 @@ print("ending", flush=True)
     assert 3 <= lance.seq < 1000
     assert lance.drain() == 1000
     assert lance.verify() == []
+
+
+def test_runs_have_ended_before_lancedb_ends_its_threads(tmp_path: Path) -> None:
+    """A call of LanceDB that is under way then would never return."""
+    program = """
+import atexit, sys, threading, time
+register = atexit.register
+def noted(call, *args):
+    if getattr(call, "__name__", "") != "shutdown_runtime":
+        return register(call, *args)
+    def told():
+        print("ends with a run:", any(t.name == "run" for t in threading.enumerate()))
+        call()
+    return register(told)
+atexit.register = noted
+from agentmem.vector.background import Background
+def work(stopped):
+    from agentmem.vector.table import tables
+    while not stopped():
+        tables(sys.argv[1], (), "")
+        begun.set()
+begun = threading.Event()
+background = Background("run", work)
+background.start()
+begun.wait()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "db")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout == "ends with a run: False\n"
+    assert ended.stderr == ""
+
+
+def test_a_run_that_does_not_end_keeps_no_program_alive() -> None:
+    program = """
+import threading
+from agentmem.vector import background
+background._PATIENCE = 0.2
+stuck = background.Background("stuck", lambda stopped: threading.Event().wait())
+stuck.start()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert ended.stderr == ""
+
+
+def test_an_error_that_nobody_foresaw_is_kept_and_logged(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(_stopped: Any) -> None:
+        if not background.failures:
+            raise OverflowError("too large")
+
+    background = Background("counting", work)
+    background.start()
+    background.join()
+    assert "OverflowError: too large" in str(background.error)
+    assert background.failures == 1
+    assert "Traceback" in caplog.text
+    assert capsys.readouterr().err == ""
+    background.start()
+    background.join()
+    assert background.error is None
+    background.stop()
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["removed", "moved"])
+def test_nothing_is_drained_into_a_folder_that_is_gone(
+    author: Any, tmp_path: Path, how: str, drain_in: str
+) -> None:
+    path = tmp_path / "going"
+    make = type(author)
+    author = make(path)
+    lance = author.projection(drain_rows=10, batch_rows=1, drain_in=drain_in)
+    author.add(400)
+    lance.notify(400)
+    while lance.seq < 3:
+        assert lance.stats()["error"] is None
+        time.sleep(0.005)
+    if how == "moved":
+        path.rename(tmp_path / "there")
+    while path.exists():  # a commit that is under way makes folders while they are removed
+        shutil.rmtree(path, ignore_errors=True)
+    lance.wait()
+    assert lance.stats()["error"].startswith("StorePathError")
+    with pytest.raises(StorePathError):
+        lance.drain()
+    assert not path.exists()
+    lance.close()
+    author.close()
+    assert not path.exists()
+    if how == "moved":
+        again = make(tmp_path / "there")
+        again.assert_whole(again.projection())
+        again.close()

@@ -312,3 +312,52 @@ def test_what_a_child_prints_says_why_it_ended() -> None:
     with pytest.raises(ChildEnded, match=r"exit code 1.*TypeError"):
         child.ask({"projection": {}}, dict)
     child.halt()
+
+
+ENDING = """
+import os
+from pathlib import Path
+from agentmem.vector.serving import serve
+
+
+def work(job, parent):
+    with open(job["file"], "a") as file:
+        print("begun", file=file)
+    if job["fails"]:
+        print("it fails", flush=True)
+        os._exit(1)
+    return {}
+
+
+if __name__ == "__main__":
+    serve(work, nice=0, linger=0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="needs SIGCHLD")
+def test_a_child_whose_exit_code_is_lost_is_not_tried_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "ending_work.py").write_text(ENDING)
+    program = """
+import signal, sys
+from agentmem.vector.child import Child, ChildEnded, Program
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+child = Child(Program("ending_work"))
+job = {"file": sys.argv[1], "fails": False}
+print(child.ask(job, print), child.ask(job, print))
+try:
+    child.ask({**job, "fails": True}, print)
+except ChildEnded as error:
+    print(error)
+"""
+    trace = tmp_path / "trace"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(trace)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout.startswith("{} {}\n")
+    assert "it fails" in ended.stdout
+    assert trace.read_text().count("begun") == 3

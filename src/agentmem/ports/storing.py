@@ -349,6 +349,13 @@ class Store(Protocol):
         """The newest committed event, from any process; cheap (see ``PRAGMA data_version``)."""
         ...
 
+    def require_present(self) -> None:
+        """
+        Raises:
+            StorePathError: the database was removed, or another one put in its place.
+        """
+        ...
+
     def settle(self) -> None:
         """Make durable what is committed, before a projection is said to have it: else a power
         cut may take back events that it believes in, and others take their numbers."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
-from agentmem.errors import AgentMemError
+from agentmem.errors import AgentMemError, StoreError
 
 _log = logging.getLogger("agentmem.projection")
 
-__all__ = ["Background"]
+__all__ = ["Background", "end_all"]
+
+_PATIENCE = 10.0  # seconds in which a run ends its step when the interpreter goes down
 
 
 def _nothing() -> None:
@@ -23,9 +27,9 @@ class Background:
     """Runs ``work(stopped)`` in a thread of its own, one at a time, when asked to.
 
     No thread waits while nothing is due, so nothing polls and nothing is left over.  The thread
-    is a daemon and is stopped and joined before the interpreter goes down: it never keeps a
-    program alive, and is never killed inside native code.  An error is kept until the work has
-    succeeded once more.
+    is a daemon and is stopped and joined before the interpreter goes down (``end_all``): it never
+    keeps a program alive.  An error, whatever it is, is kept until the work has succeeded once
+    more.
 
     Args:
         interrupt: called by ``stop``, for work that waits and would not look at ``stopped``; also
@@ -43,6 +47,7 @@ class Background:
         self._lock = threading.Lock()
         self._state = _State(interrupt)
         self._finalizer = weakref.finalize(self, _State.halt, self._state)
+        self._finalizer.atexit = False  # ``end_all`` comes first, and does not wait for ever
         self.runs = 0
         self.failures = 0
         self.error: AgentMemError | None = None
@@ -66,22 +71,44 @@ class Background:
 
     def join(self) -> None:
         """Wait until the run that is under way, if any, has ended by itself."""
-        thread = self._state.thread
-        if thread is not None:
-            thread.join()
+        self._state.join(None)
 
     def _run(self) -> None:
         try:
             self._work(self._state.stopped.is_set)
             self.error = None
         except AgentMemError as error:
-            if not self._state.stopped.is_set():
-                self.failures += 1
-                self.error = error
-                _log.warning("%s failed: %s", self._name, error, exc_info=error)
+            self._failed(error)
+        except Exception as error:  # noqa: BLE001  nobody else would ever hear of it
+            unforeseen = StoreError(f"{type(error).__name__}: {error}")
+            unforeseen.__cause__ = error
+            self._failed(unforeseen)
         finally:
             self.runs += 1
             self._state.thread = None
+
+    def _failed(self, error: AgentMemError) -> None:
+        if not self._state.stopped.is_set():
+            self.failures += 1
+            self.error = error
+            _log.warning("%s failed: %s", self._name, error, exc_info=error)
+
+
+def end_all() -> None:
+    """Stop every run, and wait for that a while; no other will start.
+
+    The interpreter calls it as it goes down, once all threads that keep it alive have ended.
+    What a run works with may have registered with ``atexit``, too, and stops working then:
+    whoever imports such a library for a run registers this function right after it, so that it
+    is called before.
+    """
+    with _making:
+        states = list(_states)
+    for state in states:
+        state.request()
+    deadline = time.monotonic() + _PATIENCE
+    for state in states:
+        state.join(deadline)
 
 
 class _State:
@@ -91,13 +118,33 @@ class _State:
         self.stopped = threading.Event()
         self.thread: threading.Thread | None = None
         self._interrupt = interrupt
+        self._abandoned = False
         self._pid = os.getpid()
+        with _making:
+            _states.add(self)
 
     def halt(self) -> None:
-        if self._pid != os.getpid():  # a fork: the thread and what it works with are the parent's
-            return
-        self.stopped.set()
-        self._interrupt()
+        self.request()
+        self.join(None)
+
+    def request(self) -> None:
+        """Have a run end at its next step."""
+        if self._pid == os.getpid():  # else a fork: the thread and all it has are the parent's
+            self.stopped.set()
+            self._interrupt()
+
+    def join(self, deadline: float | None) -> None:
+        """Wait for a run that is under way: for ever, or until ``deadline`` and then no more."""
         thread = self.thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        if self._pid != os.getpid() or thread in (None, threading.current_thread()):
+            return
+        assert thread is not None
+        if self._abandoned:
+            return
+        thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        self._abandoned = thread.is_alive()
+
+
+_making = threading.Lock()
+_states: weakref.WeakSet[_State] = weakref.WeakSet()
+atexit.register(end_all)

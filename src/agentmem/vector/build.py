@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agentmem.config import Config, ProjectionConfig
-from agentmem.errors import StoreError
+from agentmem.errors import StoreError, StorePathError
 from agentmem.vector.child import STOPPED
 from agentmem.vector.files import LocalFiles, local_folder
 from agentmem.vector.serving import Parent, serve
@@ -35,10 +35,13 @@ def main() -> None:
 
 def _work(job: dict[str, Any], parent: Parent) -> dict[str, Any]:
     config: ProjectionConfig = Config.from_dict({"projection": job["projection"]}).projection
-    state = BuildState(Path(job["home"]))
+    home = Path(job["home"])
+    if not home.is_dir():  # the lock's file would make one
+        raise StorePathError(f"the store {str(home)!r} is gone; open the folder that you mean")
+    state = BuildState(home)
     with state.lock() as taken:
         if taken:
-            threading.Thread(target=_end_when_asked, args=(state,), daemon=True).start()
+            threading.Thread(target=_end_when_asked, args=(state, parent), daemon=True).start()
             _build(state, job["uri"], job["table"], config)
     return {"busy": not taken}
 
@@ -74,10 +77,10 @@ def _build(state: BuildState, uri: str, name: str, config: ProjectionConfig) -> 
     )
 
 
-def _end_when_asked(state: BuildState) -> None:
+def _end_when_asked(state: BuildState, parent: Parent) -> None:
     while not state.stop_asked():
         time.sleep(_LOOK)
-    os._exit(STOPPED)
+    parent.leave(STOPPED)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A child process that does jobs for this one: started, spoken to, ended.
 
 What is said, each time a line: a job is a JSON object with its number; what the child says of it
-is ``MARK`` and a JSON object with that number.  Other lines are what a library printed; the last
-of them says why a child ended that should not have.  ``serving`` is the child's side.
+is ``MARK`` and a JSON object with that number, and so is why it ends.  Other lines are what a
+library printed; the last of them says why a child ended that should not have.  ``serving`` is
+the child's side.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from agentmem.errors import AgentMemError, StoreError
 __all__ = ["LEFT", "MARK", "STOPPED", "CannotStart", "Child", "ChildEnded", "Program"]
 
 MARK = b"agentmem: "
-LEFT = 0  # exit code of a child that had nothing to do for long
-STOPPED = 3  # and of one that was told to end
+# What a child says as it ends, and its exit code.  That alone would not do: where SIGCHLD is
+# ignored it is lost, and 0 is seen instead.
+LEFT = 0  # it had nothing to do for long
+STOPPED = 3  # it was told to end
 _GRACE = 5.0  # seconds in which it ends what must be whole, one commit
 
 
@@ -85,13 +88,15 @@ class Child:
         with self._turn:
             self._jobs += 1
             job = {**self._program.given, **job, "job": self._jobs}
-            while True:
-                process = self._send(json.dumps(job).encode() + b"\n")
+            line = json.dumps(job).encode() + b"\n"
+            process = self._send(line)
+            code = process.follow(self._jobs, told)
+            if code == LEFT == process.said and not self._halted:  # while the job was on its way
+                process = self._send(line)
                 code = process.follow(self._jobs, told)
-                if isinstance(code, dict):
-                    return code
-                if code != LEFT or self._halted:
-                    raise ChildEnded(process.last_words(), code)
+            if isinstance(code, dict):
+                return code
+            raise ChildEnded(process.last_words(), code)
 
     def halt(self) -> None:
         """End it as soon as what must be whole is; no other will start.  Harmless after a fork."""
@@ -133,6 +138,7 @@ class _Process:
         except OSError as error:
             raise CannotStart(f"cannot start {python}: {error.strerror or error}") from error
         self.alive = True
+        self.said: int | None = None  # the code with which it ends
         self._ready = False
         self._sending = threading.Lock()
         self._heard: SimpleQueue[dict[str, Any] | int] = SimpleQueue()
@@ -152,7 +158,7 @@ class _Process:
                 self.popen.stdin.close()
 
     def follow(self, job: int, told: Callable[[dict[str, Any]], None]) -> dict[str, Any] | int:
-        """What the child answers to a job, or its exit code if it has ended before.
+        """What the child answers to a job, or the code with which it has ended before.
 
         Raises:
             CannotStart, AgentMemError: as ``Child.ask``.
@@ -195,13 +201,15 @@ class _Process:
         with self.popen.stdout as lines:
             for line in lines:
                 if line.startswith(MARK):
-                    self._heard.put(json.loads(line.removeprefix(MARK)))
+                    heard = json.loads(line.removeprefix(MARK))
+                    self.said = heard.get("ending")
+                    self._heard.put(heard)
                 elif line.strip():
                     self._printed = line.decode(errors="replace").strip()[:500]
         self.popen.wait()
         self.alive = False
         self.send(b"", last=True)
-        self._heard.put(self.popen.returncode)
+        self._heard.put(self.popen.returncode if self.said is None else self.said)
 
 
 def _interpreter() -> str:

@@ -59,7 +59,9 @@ class Drainer:
         """
         Raises:
             StoreTimeoutError: another drainer does not advance.
+            StorePathError: the store is gone.
         """
+        self._store.require_present()  # the lock's file would make a folder
         with self._lock.hold(lambda: self.seq), self._timed():
             yield
 
@@ -70,6 +72,7 @@ class Drainer:
 
     def shorten(self, progress: Progress | None, stopped: Callable[[], bool]) -> None:
         """Until less than ``drain_rows`` is left, unless another one is at it."""
+        self._store.require_present()
         with self._lock.attempt() as taken, self._timed():
             while taken and not stopped():
                 seq = self.follower.catch_up(progress, stopped)

@@ -77,11 +77,12 @@ def clear(folder: Path) -> None:
     """
     try:
         if folder.is_dir():
-            for entry in os.scandir(folder):
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)
-                else:
-                    os.remove(entry.path)
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path)
+                    else:
+                        os.remove(entry.path)
         elif folder.is_symlink() or folder.exists():
             os.remove(folder)
     except FileNotFoundError:

@@ -10,6 +10,9 @@ which it is relied on:
 - *A fence.*  Before each commit the watermark must be the one this drainer wrote, and after it
   the table must have as many rows as it should.  A drainer that slept while its lock was lost
   notices either, and starts over from the watermark; whoever took over rolls back what it did.
+- *Nothing without its store.*  Lance makes any folder that is missing.  So the database must be
+  where it was opened before and after each commit, and what a commit that was under way has
+  made of a removed or moved folder goes again.
 - *Rows carry their seq.*  A merge replaces only rows with a smaller one, and keys are never
   reused, so applying changes twice changes nothing.
 - *One table per life.*  Its name is new with each epoch and each rebuild, so whoever still writes
@@ -23,7 +26,7 @@ from contextlib import AbstractContextManager, closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from agentmem.errors import StoreError
+from agentmem.errors import StoreError, StorePathError
 from agentmem.vector.ahead import Ahead
 from agentmem.vector.faults import Overtaken, TableLost
 
@@ -93,8 +96,8 @@ class Follower:
         self._config = config
         self._indexer = indexer
         self._whole = whole
-        self._events = max(1, config.batch_rows)
-        self._bytes = max(1, config.batch_bytes)
+        self._events = config.batch_rows
+        self._bytes = config.batch_bytes
         self.rows = 0  # applied since this process began
         self.rebuilds = 0
 
@@ -113,10 +116,14 @@ class Follower:
             except Overtaken:
                 continue
             except TableLost:
-                if lost:
+                self._require_store()
+                if lost or stopped():  # as it goes down the interpreter ends LanceDB's threads
                     raise
                 lost = True
                 self.discard()
+            except StoreError:
+                self._require_store()
+                raise
         raise StoreError(
             f"the table in {self._place.uri} keeps being changed by someone else while it is"
             " drained; drain.lock in the store's folder must be kept, and locks must work on"
@@ -125,6 +132,7 @@ class Follower:
 
     def discard(self) -> None:
         """Remove watermark and tables, so that the next pass starts from nothing."""
+        self._require_store()
         with self._store.read() as snapshot:
             epoch = snapshot.epoch
         self._discard(epoch)
@@ -183,11 +191,13 @@ class Follower:
             while mark.seq < goal and not stopped():
                 tail = batches.next()
                 with self._whole:
+                    self._require_store()
                     if table is None and tail.added:
                         mark, table = self._create(mark, tail.added[0].schema)
                     if table is not None:
                         mark = self._apply(tail, mark, table)
                     mark = mark.at(seq=tail.seq)
+                    self._require_store()
                     if table is not None and mark.seq >= goal:
                         self._check(mark)
                     self._store.settle()  # the watermark must not outlive the events it speaks of
@@ -200,6 +210,7 @@ class Follower:
 
     def _tidy(self, mark: Watermark, table: Table) -> None:
         """Merge small files, and index what is not: in a child process once the table is large."""
+        self._require_store()
         covered = table.coverage()
         if covered.due(self._config, mark.commits):
             self._indexer.start(mark.table)
@@ -241,6 +252,7 @@ class Follower:
             return mark
         if mark is not None or self._place.stray(snapshot.epoch):
             self.rebuilds += 1
+        self._require_store()
         self._discard(snapshot.epoch)
         mark = self._place.start(snapshot.epoch, snapshot.model_id)
         if snapshot.seq:
@@ -296,10 +308,23 @@ class Follower:
         self.rows += sum(len(batch) for batch in [*tail.added, *tail.changed]) + len(tail.gone)
         return mark.at(version=table.version, rows=table.rows, commits=commits)
 
+    def _require_store(self) -> None:
+        """
+        Raises:
+            StorePathError: it was removed, or another one put in its place.
+        """
+        try:
+            self._store.require_present()
+        except StorePathError:
+            self._place.forsake()
+            raise
+
     def _fence(self, mark: Watermark) -> None:
         """
         Raises:
+            StorePathError: the store is gone.
             Overtaken: the watermark is no longer the one that this drainer wrote.
         """
+        self._require_store()
         if self._place.load() != mark:
             raise Overtaken

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
+from agentmem.errors import StorePathError
 from agentmem.vector.files import LocalFiles, clear, local_folder, tree_bytes
 from agentmem.vector.watermark import Watermark, load, remove, save
 
@@ -104,6 +106,16 @@ class Place:
         marks = [mark for mark in map(load, paths) if mark is not None and mark.table]
         held = {m.uri for m in marks if m.epoch != epoch or m.erased < seq}
         return sorted(held - {self._configured})
+
+    def forsake(self) -> None:
+        """The store is gone: remove what was made again of ``vectors.lance``, which then has no
+        watermark, and of the folder around it."""
+        if self._owned is None or self._watermark.exists():
+            return
+        with suppress(OSError, StorePathError):  # gone already, or in use
+            clear(self._owned)
+            self._owned.rmdir()
+            self._home.rmdir()
 
     def clear_unused(self) -> None:
         """Remove ``vectors.lance``, where another database is configured.

@@ -31,8 +31,8 @@ class Parent:
         self._say({"ready": os.getpid()})
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def next(self, patience: float) -> dict[str, Any] | None:
-        """The next job; None where none has come for ``patience`` seconds."""
+    def next(self, patience: float | None) -> dict[str, Any] | None:
+        """The next job; None where none has come for ``patience`` seconds, if any are given."""
         try:
             job = self._jobs.get(timeout=patience)
         except Empty:
@@ -51,6 +51,11 @@ class Parent:
         """The parent raises the public class of ``error``."""
         self._say({"job": self._job, "error": public_name(error), "message": str(error)})
 
+    def leave(self, code: int) -> NoReturn:
+        """End this process, saying why: ``LEFT`` or ``STOPPED``."""
+        self._say({"ending": code})
+        os._exit(code)  # a thread is in the middle of reading, and the interpreter would wait
+
     def _say(self, what: dict[str, Any]) -> None:
         # A line of its own, whatever a library has printed before; small enough to be written as
         # one piece.
@@ -66,7 +71,7 @@ class Parent:
             while line := lines.readline().strip():
                 self._jobs.put(json.loads(line))
         with self.whole:
-            os._exit(STOPPED)
+            self.leave(STOPPED)
 
 
 def serve(
@@ -82,11 +87,13 @@ def serve(
     if hasattr(os, "nice"):
         os.nice(nice)
     parent = Parent()
-    while (job := parent.next(linger)) is not None:
+    job = parent.next(None)  # for which it was started
+    while job is not None:
         try:
             done = work(job, parent)
         except AgentMemError as error:
             parent.fail(error)
         else:
             parent.answer(done)
-    os._exit(LEFT)  # a thread is in the middle of reading, and the interpreter would wait for it
+        job = parent.next(linger)
+    parent.leave(LEFT)

@@ -5,6 +5,7 @@ This module imports lancedb (a second), so import it where it is used.
 
 from __future__ import annotations
 
+import atexit
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import lancedb
 
 from agentmem.errors import AgentMemError, StoreError, StoreFullError
 from agentmem.inputs import without_secrets
+from agentmem.vector.background import end_all
 from agentmem.vector.faults import Overtaken, TableLost
 from agentmem.vector.files import local_folder
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from agentmem.vector.indexes import Coverage
 
 __all__ = ["Table", "drop_tables", "tables"]
+
+# LanceDB ends its own threads by ``atexit``; a call that is then under way never returns.
+atexit.register(end_all)
 
 _IN_LIST = 10_000  # keys named in one delete
 _KEYS = 65_536  # read at once
