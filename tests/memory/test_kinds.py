@@ -222,6 +222,7 @@ def test_a_name_of_the_callers_own_is_not_shown_in_full(mine: Memory) -> None:
         lambda: Memory(":memory:", config={name: 1}),
         lambda: Memory(":memory:", config={"store": {name: 1}}),
         lambda: Memory(":memory:", embedder=name),
+        lambda: Memory(":memory:", embedder="~nobody-of-this-name/model"),
     ]
     for i, call in enumerate(calls):
         with pytest.raises(AgentMemError) as caught:
