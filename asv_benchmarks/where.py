@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 RATE = 100  # samples a second
 
 #: Frames of threads that only wait, and that py-spy takes for busy.
-WAITING = ("epoll_wait", "cond_timedwait", "cond_wait")
+WAITING = (
+    *("epoll_wait", "cond_timedwait", "cond_wait", "PyThread_acquire_lock_timed"),
+    "agentmem/vector/child.py",  # reads what a child process says
+)
 
 #: A part and words of the frames that belong to it; the innermost frame that has one decides.
 PARTS = (
@@ -166,7 +169,7 @@ def main() -> None:
     for job in given.jobs or JOBS:
         parts: Counter[str] = Counter()
         for stack, samples in sampled(job, given.seconds, given.flame):
-            if not any(word in frame for frame in stack[-2:] for word in WAITING):
+            if not any(word in frame for frame in stack[-4:] for word in WAITING):
                 parts[part_of(stack)] += samples
         shares = [f"{name} {100 * n / parts.total():.0f} %" for name, n in parts.most_common()]
         print(f"| {job} | {', '.join(shares)} |", flush=True)
