@@ -331,15 +331,14 @@ cdef int _export_array(Column column, ArrowArray *array) except -1:
     return 0
 
 
-# Destructors: nobody is there to raise to, and a capsule that was made here has its name.
-cdef void _free_schema_capsule(object capsule) noexcept:
+cdef void _free_schema_capsule(object capsule) noexcept:  # a destructor has nobody to raise to
     cdef ArrowSchema *schema = <ArrowSchema *>PyCapsule_GetPointer(capsule, "arrow_schema")
     if schema.release is not NULL:
         schema.release(schema)
     free(schema)
 
 
-cdef void _free_array_capsule(object capsule) noexcept:
+cdef void _free_array_capsule(object capsule) noexcept:  # the same
     cdef ArrowArray *array = <ArrowArray *>PyCapsule_GetPointer(capsule, "arrow_array")
     if array.release is not NULL:
         array.release(array)

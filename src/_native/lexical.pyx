@@ -247,8 +247,7 @@ cdef int _scan_ascii(const uint8_t *text, Py_ssize_t n, TermMemo memo, _Terms te
     return 0
 
 
-# C alone: nothing in it raises.
-cdef inline Py_ssize_t _put_utf8(uint32_t c, uint8_t *out) noexcept:
+cdef inline Py_ssize_t _put_utf8(uint32_t c, uint8_t *out) noexcept:  # C alone: raises nothing
     if c < 0x80:
         out[0] = <uint8_t>c
         return 1

@@ -228,8 +228,8 @@ cdef class Texts:
         return best[:found], scores[:found]
 
     cdef int64_t _best(self, const agm_list *terms, size_t n, const agm_question *question,
-                       int64_t room, int32_t *slots, float *scores) noexcept:
-        # C alone: what went wrong is a negative count.
+                       int64_t room, int32_t *slots, float *scores) noexcept:  # C: raises nothing
+        """How many were found, or a negative number: no memory."""
         cdef int64_t found
         with nogil:
             found = agm_volume_best(&self._self, terms, n, question, room, slots, scores)

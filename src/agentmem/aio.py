@@ -303,8 +303,7 @@ class _TaskTicket:
     def _lead(self) -> None:
         try:
             self._queue.lead(self)
-        # In a worker thread nobody would see it: the task that waits raises it, whatever it is.
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001 - the task that waits raises it
             self.error = error
             self.wake()
 

@@ -25,6 +25,7 @@ __all__ = [
     "StoreConfig",
     "TelemetryConfig",
     "WriteConfig",
+    "usable_cores",
 ]
 
 
@@ -89,12 +90,12 @@ class EmbeddingConfig:
     @property
     def calls(self) -> int:
         """Model calls at the same time: ``sessions``, or what 0 stands for here."""
-        return self.sessions or min(_usable_cores(), 8)
+        return self.sessions or min(usable_cores(), 8)
 
     @property
     def wide(self) -> int:
         """Threads of a call that runs by itself: ``threads_alone``, or what 0 stands for here."""
-        return self.threads_alone or min(_usable_cores(), 4)
+        return self.threads_alone or min(usable_cores(), 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +259,8 @@ class Config:
         return config
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

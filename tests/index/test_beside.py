@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 
@@ -14,9 +13,8 @@ SECONDS = 10  # that a thread is waited for before the test fails
 
 
 @pytest.fixture
-def beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Beside]:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    made = Beside(enabled=True)
+def beside() -> Iterator[Beside]:
+    made = Beside(cores=2)
     yield made
     made.close()
 
@@ -65,16 +63,12 @@ def test_whoever_comes_second_does_both_alone(beside: Beside) -> None:
     assert other != mine
 
 
-def test_one_processor_or_the_setting_keep_it_in_one_thread(
-    beside: Beside, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_core_or_the_end_keep_it_in_one_thread(beside: Beside) -> None:
     mine = threading.get_ident()
     both = threading.get_ident, threading.get_ident
-    assert Beside(enabled=False).both(*both) == (mine, mine)
+    assert Beside(cores=1).both(*both) == (mine, mine)
     beside.close()
     assert beside.both(*both) == (mine, mine)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    assert Beside(enabled=True).both(*both) == (mine, mine)
 
 
 def test_where_no_thread_is_to_be_had_one_does_both(beside: Beside) -> None:

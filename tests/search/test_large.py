@@ -305,7 +305,7 @@ def test_a_second_thread_changes_nothing(
 
     monkeypatch.setattr(finding, "nearest", noted)
     monkeypatch.setattr(finding, "_TOGETHER", 1)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(large, "usable_cores", lambda: 2)
     config = {"index": {"large_rows": 20, "parallel": True}}
     with Memory(path, embedder="static", config=config) as together:
         assert assert_same(together, hot, unscoped=True) > 50

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -25,9 +24,10 @@ class Beside:
     has ended, for no thread is to be had then.  Any thread may call.
     """
 
-    def __init__(self, enabled: bool) -> None:
+    def __init__(self, cores: int) -> None:
+        """``cores``: how many may be used."""
         self._taken = threading.Lock()
-        self._enabled = enabled and (os.cpu_count() or 1) > 1
+        self._enabled = cores > 1
         self._thread: ThreadPoolExecutor | None = None
 
     def both(self, first: Callable[[], _A], second: Callable[[], _B]) -> tuple[_A, _B]:

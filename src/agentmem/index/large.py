@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agentmem.config import usable_cores
 from agentmem.errors import StoreFullError, StorePathError
 from agentmem.index.analyzer import EnglishAnalyzer
 from agentmem.index.beside import Beside
@@ -87,7 +88,7 @@ class LargeIndex:
     ) -> None:
         analyzer = EnglishAnalyzer()
         self._window = ranking.window
-        self._beside = Beside(config.parallel)
+        self._beside = Beside(usable_cores() if config.parallel else 1)
         self._finder = Finder(ranking, Hybrid(ranking, analyzer), analyzer, self._beside)
         self._from = config.large_rows
         self._volumes = Volumes(folder)

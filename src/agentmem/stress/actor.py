@@ -286,8 +286,7 @@ class Actor:
         mark = recorder.stalls.mark()
         try:
             answer = await call
-        # Whatever it is: it is counted under its class and told in the report.
-        except Exception as error:
+        except Exception as error:  # counted under its class, told in the report, and raised
             kind = type(error).__name__
             recorder.done(operation, intended, perf_counter_ns(), rows=0, error=kind)
             raise _FailedError from error

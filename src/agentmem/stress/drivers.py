@@ -95,8 +95,7 @@ def drive_threads(
                 closed(own)
             else:
                 opened(own[0], arrivals)
-        # Raised again in the thread that waits for this one.
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
             failures.append(error)
 
     count = workers if arrivals is None else len(actors)

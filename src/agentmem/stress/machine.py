@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from agentmem.config import usable_cores
+
 __all__ = [
     "describe",
     "disk_written",
@@ -22,12 +24,11 @@ __all__ = [
 
 def describe() -> dict[str, Any]:
     """What figures of different machines differ by; nothing that names the machine."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "system": platform.system(),
         "architecture": platform.machine(),
         "python": platform.python_version(),
-        "processors": usable,
+        "processors": usable_cores(),
     }
 
 

@@ -151,8 +151,7 @@ def _serve(end: Connection, plan: Plan, folder: Path, bulletin: Path, share: int
                 send("done", (session.checks.to_dict(), _write_expected(session, bulletin, share)))
     except KeyboardInterrupt:
         return
-    # Whatever it is, the parent raises it with this traceback.
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 - the parent raises it with this traceback
         with suppress(OSError):
             send("failed", traceback.format_exc())
     finally:

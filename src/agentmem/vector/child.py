@@ -20,6 +20,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from agentmem import errors
+from agentmem.config import usable_cores
 from agentmem.errors import AgentMemError, StoreError
 
 __all__ = ["LEFT", "MARK", "STOPPED", "CannotStart", "Child", "ChildEnded", "Program"]
@@ -226,11 +227,7 @@ def _interpreter() -> str:
 
 def _environment(program: Program) -> dict[str, str]:
     """This process's, with the modules found where this process finds them."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    half = str(max(1, cores // 2))
+    half = str(max(1, usable_cores() // 2))
     defaults = {"LANCE_CPU_THREADS": half, "RAYON_NUM_THREADS": half, "RUST_LOG": "error"}
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     return {**defaults, **program.environment, **os.environ, "PYTHONPATH": path}

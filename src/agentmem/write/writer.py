@@ -58,8 +58,7 @@ class Writer:
             except Changed:
                 todo = [job for job in todo if not job.failed]  # what was planned was too old
                 continue
-            # Not swallowed: every caller of the group raises it in its own thread.
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - each caller of the group raises it
                 todo = [job for job in todo if not job.finished]
                 for job in todo:
                     job.fail(error, shared=len(todo) > 1)
@@ -84,10 +83,9 @@ class Writer:
             parts = _each(parts, lambda part: part.plan(snapshot))
         try:
             self._compute(parts)
-        except Exception:
+        except Exception:  # whose text it was is not known: each alone, and the culprit raises it
             if len(jobs) == 1:
                 raise
-            # Whose text it was is not known: everybody alone, and the culprit raises it then.
             return [part for job in jobs if not job.failed for part in self._prepared_alone(job)]
         return parts
 
