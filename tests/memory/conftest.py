@@ -19,3 +19,15 @@ def path(tmp_path: Path) -> Path:
 def mem(path: Path) -> Iterator[Memory]:
     with Memory(path, embedder="static") as memory:
         yield memory
+
+
+@pytest.fixture
+def full(mem: Memory) -> Iterator[Memory]:
+    """A store with one memory, which must be just the same afterwards."""
+    mem.add("the only one", user_id="u", metadata={"n": 1})
+    before = mem.get_all(unscoped=True)
+    seq = mem.stats()["store"]["seq"]
+    yield mem
+    assert mem.get_all(unscoped=True) == before
+    assert mem.stats()["store"]["seq"] == seq
+    assert mem.check()["problems"] == []
