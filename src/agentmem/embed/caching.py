@@ -96,10 +96,12 @@ class CachingEmbedder:
         texts: Sequence[str],
         compute: Callable[[Sequence[str]], NDArray[np.float32]],
     ) -> NDArray[np.float32]:
+        if not self._most:
+            return compute(texts)
         from agentmem._native.hashing import hash_texts
 
         wanted = checked(texts)
-        if not self._most or not wanted:
+        if not wanted:
             return compute(wanted)
         try:
             digests = hash_texts(wanted)

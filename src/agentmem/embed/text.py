@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agentmem._native.wordpiece import WordPiece
 from agentmem.errors import InvalidInputError
@@ -90,19 +90,30 @@ class Reader:
         return text[: min(ends)] if ends else text
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        encode = self._tokenizer.encode_batch_fast
         try:
-            if len(texts) == 1:  # keeps the tokenizer's thread pool, and its locks, out of it
-                if self._plain is not None:
-                    around = self._around
-                    ids = self._plain.ids(texts[0], self._max_length - len(around))
-                    if ids is not None:
-                        return [[*around[:1], *ids, *around[1:]]]
-                one = self._tokenizer.encode(texts[0], add_special_tokens=self._special)
-                return [one.ids]
-            return [e.ids for e in encode(texts, add_special_tokens=self._special)]
+            found = [self._read_plainly(text) for text in texts]
+            strange = [i for i, ids in enumerate(found) if ids is None]
+            if strange:
+                for i, ids in zip(strange, self._ask([texts[i] for i in strange]), strict=True):
+                    found[i] = ids
         except (TypeError, UnicodeEncodeError) as e:
             raise _unreadable(texts, e) from e
+        return cast("list[list[int]]", found)
+
+    def _read_plainly(self, text: str) -> list[int] | None:
+        """By our own kernel; None where only the library can tell."""
+        if self._plain is None:
+            return None
+        around = self._around
+        ids = self._plain.ids(text, self._max_length - len(around))
+        return ids if ids is None or not around else [around[0], *ids, around[1]]
+
+    def _ask(self, texts: list[str]) -> list[list[int]]:
+        """The library."""
+        if len(texts) == 1:  # keeps the tokenizer's thread pool, and its locks, out of it
+            return [self._tokenizer.encode(texts[0], add_special_tokens=self._special).ids]
+        encode = self._tokenizer.encode_batch_fast
+        return [e.ids for e in encode(texts, add_special_tokens=self._special)]
 
 
 def token_counter(path: Path) -> Callable[[Sequence[str]], list[int]]:
