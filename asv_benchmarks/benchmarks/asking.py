@@ -1,4 +1,4 @@
-"""What the questions beyond the plain search cost: the past, pages, support, filters."""
+"""What the questions beyond the plain search cost: the past, pages, listings, support, filters."""
 
 from __future__ import annotations
 
@@ -61,6 +61,21 @@ class Asking:
 
     def track_second_page(self, made: Any, memories: int) -> float:
         return common.rate(lambda i: self.memory.search(self.asked[0], cursor=self.cursor))
+
+    def track_listed_page(self, made: Any, memories: int) -> float:
+        """The first page of ``get_all``."""
+        return common.rate(lambda i: self.memory.get_all())
+
+    def track_whole_listing(self, made: Any, memories: int) -> float:
+        """Memories a second, through all pages."""
+        pages = -(-memories // 100)
+        cursor: str | None = None
+
+        def turn(_: int) -> None:
+            nonlocal cursor
+            cursor = self.memory.get_all(cursor=cursor)["next_cursor"]
+
+        return common.rate(turn) * memories / pages
 
     def track_as_of(self, made: Any, memories: int) -> float:
         return self._rate(as_of=self.then)

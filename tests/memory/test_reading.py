@@ -195,3 +195,22 @@ def test_stats_say_what_is_there(mem: Memory) -> None:
     assert stats["store"]["memories"] == 2
     assert stats["store"]["seq"] == 2
     assert stats["embedder"]["name"] == "static"
+
+
+def test_a_page_shows_each_memory_as_it_is_now(mem: Memory) -> None:
+    mem.add_batch(
+        [{"content": f"note {i}", "metadata": {"tags": [i]}} for i in range(5)], user_id="u"
+    )
+    first = mem.get_all(user_id="u")["results"]
+    first[0]["metadata"]["tags"].append("mine")
+    first[1]["memory"] = "mine"
+    again = mem.get_all(user_id="u")["results"]
+    assert [item["memory"] for item in again] == [f"note {i}" for i in range(5)]
+    assert again[0]["metadata"] == {"tags": [0]}
+    mem.update(again[2]["id"], "changed")
+    mem.delete(again[3]["id"])
+    third = mem.get_all(user_id="u")["results"]
+    assert [item["memory"] for item in third] == ["note 0", "note 1", "changed", "note 4"]
+    assert third == [mem.get(item["id"]) for item in third]
+    then = mem.get_all(user_id="u", as_of=again[4]["created_at"])["results"]
+    assert then == again

@@ -238,7 +238,7 @@ class Parts:
     def reader(self) -> Reader:
         from agentmem.search.reading import Reader
 
-        return Reader(self.store)
+        return Reader(self.store, self.items)
 
     @_Part
     def queue(self) -> WriteQueue:

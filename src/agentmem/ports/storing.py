@@ -117,12 +117,22 @@ class Snapshot(Protocol):
         """Ascending those of ``keys`` whose memories satisfy ``where``."""
         ...
 
+    def places(
+        self, where: Filter, *, order: str, limit: int, after: tuple[int, int] | None
+    ) -> list[tuple[int, int, int]]:
+        """Key, last event and time of at most ``limit`` memories that satisfy ``where``, ordered by
+        ``created_at``, ``updated_at`` or ``timestamp`` (prefix ``-`` for newest first) and key;
+        ``after`` is the (time, key) of the last one already seen.
+
+        Raises:
+            FilterError: an unknown order.
+        """
+        ...
+
     def page(
         self, where: Filter, *, order: str, limit: int, after: tuple[int, int] | None
     ) -> list[Record]:
-        """Memories that satisfy ``where``, ordered by ``created_at``, ``updated_at`` or
-        ``timestamp`` (prefix ``-`` for newest first) and key; ``after`` is the (time, key) of
-        the last one already seen."""
+        """The memories at these ``places``."""
         ...
 
     def count(self, where: Filter) -> int: ...

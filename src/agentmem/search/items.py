@@ -82,6 +82,19 @@ class Items:
             ]
         return answers
 
+    def listed(self, versions: dict[int, int], snapshot: Snapshot, life: int | None) -> list[_Item]:
+        """Items without a score, in this order, of memories by key and the event that made each
+        what it is; the caller's own.  What is read for it is kept, unless ``life`` is None."""
+        young = self._young
+        held = {key: young.get(key) for key in versions}
+        missing = {
+            key: seq for key, seq in versions.items() if (one := held[key]) is None or one[0] != seq
+        }
+        self._hits += len(held) - len(missing)
+        if missing:
+            held |= self._fetch(missing, snapshot, life)
+        return [_copy(one) for one in held.values() if one is not None]
+
     def forget(self, keys: Sequence[int] | None = None) -> None:
         """Keep nothing of these memories; of none, if ``keys`` is None."""
         with self._lock:
@@ -106,8 +119,10 @@ class Items:
                 "misses": self._misses,
             }
 
-    def _fetch(self, wanted: dict[int, int], snapshot: Snapshot, life: int) -> dict[int, Held]:
-        """From the old generation or the store; kept from now on."""
+    def _fetch(
+        self, wanted: dict[int, int], snapshot: Snapshot, life: int | None
+    ) -> dict[int, Held]:
+        """From the old generation or the store; kept from now on, unless ``life`` is None."""
         found = {}
         absent = []
         for key, seq in wanted.items():
@@ -143,6 +158,14 @@ class Items:
 def copies(answer: Answer) -> list[_Item]:
     """The items with their scores, as the caller's own."""
     return _copies(answer, _decode)
+
+
+def _copy(held: Held) -> _Item:
+    _, item, metadata, _ = held
+    item = item.copy()
+    if metadata is not None:
+        item["metadata"] = _decode(metadata) if metadata else item["metadata"].copy()
+    return item
 
 
 def size_of(answer: Answer) -> int:

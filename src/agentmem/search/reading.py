@@ -19,25 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from agentmem.ports import Filter, Snapshot, Store
+    from agentmem.search.items import Items
     from agentmem.types import HistoryEntry, Record
 
 __all__ = ["ORDERS", "Reader"]
 
-_TIME_OF = {
-    "created_at": lambda record: record.created_at,
-    "updated_at": lambda record: record.updated_at,
-    "timestamp": lambda record: record.event_at,
-}
-
 #: What ``get_all`` can sort by; a leading ``-`` means newest first.
-ORDERS = tuple(sign + name for name in _TIME_OF for sign in ("", "-"))
+ORDERS = tuple(
+    sign + name for name in ("created_at", "updated_at", "timestamp") for sign in ("", "-")
+)
 
 
 class Reader:
     """Answers that need no ranking.  Any thread may call."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, items: Items) -> None:
         self._store = store
+        self._items = items
 
     def get(
         self, ids: Sequence[object], now: int | None, as_of: int | None = None
@@ -83,12 +81,14 @@ class Reader:
             if cursor is None or (isinstance(cursor, str) and not cursor)
             else _decode(cursor, order, asked)
         )
+        # A first page is asked for again and again; of a whole listing nothing need be kept.
+        life = self._items.life if after is None is as_of else None
         with self._state(as_of) as snapshot:
-            records = snapshot.page(where, order=order, limit=limit + 1, after=after)
-        more = len(records) > limit
-        records = records[:limit]
-        following = _encode(records[-1], order, asked) if more else None
-        return [item_of(record) for record in records], following
+            found = snapshot.places(where, order=order, limit=limit + 1, after=after)
+            shown = found[:limit]
+            items = self._items.listed({key: seq for key, seq, _ in shown}, snapshot, life)
+        following = _encode(order, shown[-1], asked) if len(found) > limit else None
+        return items, following
 
     def count(self, where: Filter, as_of: int | None = None) -> int:
         """How many memories satisfy ``where``."""
@@ -133,8 +133,9 @@ def _history_item(entry: HistoryEntry) -> dict[str, Any]:
     }
 
 
-def _encode(record: Record, order: str, asked: int) -> str:
-    place = [order, _TIME_OF[order.removeprefix("-")](record), record.key, asked]
+def _encode(order: str, last: tuple[int, int, int], asked: int) -> str:
+    key, _, time = last
+    place = [order, time, key, asked]
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agentmem.errors import ClosedError, FilterError, NotFoundError
-from agentmem.inputs import shorten
+from agentmem.errors import ClosedError, NotFoundError
 from agentmem.ports import Filter
 from agentmem.store import history, lookups, reembed
 from agentmem.store.connection import Connection
+from agentmem.store.pages import MEMORIES, Listing, joined
 from agentmem.store.rows import (
     RECORD_COLUMNS,
     integers,
@@ -43,10 +43,6 @@ _T = TypeVar("_T")
 
 _CHUNK = 20_000
 
-#: ``order`` of a page: the column, or None where key order is the same order.  ``created_at``
-#: is the commit time, which never goes back, and keys ascend with commits.
-_ORDERS = {"created_at": None, "updated_at": "m.updated_at", "timestamp": "m.event_at"}
-
 
 class Snapshot:
     """Lives as long as its ``with store.read()``."""
@@ -54,7 +50,7 @@ class Snapshot:
     __slots__ = ("_begin", "_connection", "_scopes", "dim", "epoch", "model_id", "seq", "state")
 
     #: Where rows of ``memories`` come from: a table, or a query in parentheses (see ``past``).
-    _memories = "memories"
+    _memories = MEMORIES
 
     def __init__(
         self,
@@ -111,12 +107,6 @@ class Snapshot:
 
         return self if seq >= self.seq else past.Past(self, seq, remake)
 
-    @property
-    def _joined(self) -> str:
-        """The join that every filter is written over.  SQLite leaves out a left join nobody
-        uses."""
-        return f"FROM {self._memories} m LEFT JOIN scopes s ON s.scope = m.scope"
-
     # -- rows
     def records(self, keys: Sequence[int]) -> dict[int, Record]:
         if not keys:
@@ -150,7 +140,9 @@ class Snapshot:
             scopes = partition_scopes(self._db, partition) or []
             inside = f"m.scope IN carray(?) AND {inside}"
             params = [integers(scopes), *params]
-        keys = self._db.values(f"SELECT m.key {self._joined} WHERE {inside}({text})", params)
+        keys = self._db.values(
+            f"SELECT m.key {joined(self._memories)} WHERE {inside}({text})", params
+        )
         found = np.array(keys, dtype=np.int64)
         found.sort()
         return found
@@ -165,34 +157,23 @@ class Snapshot:
         )
         return list(dict.fromkeys(keys)) if len(keys) <= most else None
 
+    def places(
+        self, where: Filter, *, order: str, limit: int, after: tuple[int, int] | None
+    ) -> list[tuple[int, int, int]]:
+        return Listing(self._db, self._memories, where, order).page(limit, after)
+
     def page(
         self, where: Filter, *, order: str, limit: int, after: tuple[int, int] | None
     ) -> list[Record]:
-        descending = order.startswith("-")
-        name = order.removeprefix("-")
-        if name not in _ORDERS:
-            known = ", ".join(f"{o}, -{o}" for o in _ORDERS)
-            raise FilterError(f"unknown order {shorten(order)}; use one of {known}")
-        column = _ORDERS[name]
-        text, params = where.sql()
-        way, beyond = ("DESC", "<") if descending else ("ASC", ">")
-        if after is not None:
-            if column is None:
-                text, params = f"({text}) AND m.key {beyond} ?", [*params, after[1]]
-            else:
-                text = f"({text}) AND ({column}, m.key) {beyond} (?, ?)"
-                params = [*params, *after]
-        by = f"m.key {way}" if column is None else f"{column} {way}, m.key {way}"
-        # The sort carries keys only; rows are fetched for the page that is left.
-        keys = self._db.values(
-            f"SELECT m.key {self._joined} WHERE {text} ORDER BY {by} LIMIT ?", [*params, limit]
-        )
+        keys = [place[0] for place in self.places(where, order=order, limit=limit, after=after)]
         records = self.records(keys)
         return [records[key] for key in keys]
 
     def count(self, where: Filter) -> int:
         text, params = where.sql()
-        found: int = self._db.value(f"SELECT count(*) {self._joined} WHERE {text}", params)
+        found: int = self._db.value(
+            f"SELECT count(*) {joined(self._memories)} WHERE {text}", params
+        )
         return found
 
     def history(self, memory_id: bytes) -> list[HistoryEntry]:
