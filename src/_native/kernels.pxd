@@ -165,16 +165,22 @@ cdef extern from "volumes.h" nogil:
         const float *lengths
         const float *window_lengths
         const float *run_lengths
+        const float *shortest
+        const float *shortest_window
         const int64_t *keys
         const int32_t *actors
         const int64_t *event_at
         int32_t window
         int32_t longest
+        const agm_kernels *kernels
 
     ctypedef struct agm_list:
         const int32_t *slots
         const uint16_t *counts
         int64_t n
+        const int32_t *runs
+        const uint16_t *run_counts
+        int64_t n_runs
         float weight
         float run_weight
         uint8_t name

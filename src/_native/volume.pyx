@@ -3,16 +3,20 @@
 Arrays come as they are, from memory or from a file that is mapped; nothing is kept of them.
 """
 
+from cpython.pycapsule cimport PyCapsule_Import
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from kernels cimport (
-    agm_list, agm_postings, agm_postings_build, agm_postings_free, agm_question, agm_volume,
-    agm_volume_best, agm_weights,
+    agm_dispatch, agm_list, agm_postings, agm_postings_build, agm_postings_free, agm_question,
+    agm_volume, agm_volume_best, agm_weights,
 )
 
 include "buffers.pxi"
+
+cdef const agm_dispatch *_simd = <const agm_dispatch *>PyCapsule_Import(
+    "agentmem._native._simd.dispatch", 0)
 
 
 def invert(offsets, terms, counts):
@@ -120,6 +124,7 @@ cdef class Texts:
 
     cdef agm_volume _self
     cdef list _held
+    cdef float *_shortest  # of each run the least length of a text, then of a window
     cdef Py_ssize_t _n_actors
 
     def __cinit__(self, starts, lengths, window_lengths, run_lengths, keys, actors, event_at,
@@ -151,6 +156,16 @@ cdef class Texts:
         for i in range(slots):
             if not 0 <= self._self.actors[i] <= n_actors:
                 raise ValueError(f"actors must be numbers from 0 to {n_actors}")
+        self._shortest = <float *>malloc((2 * runs + 1) * sizeof(float))
+        if self._shortest is NULL:
+            raise MemoryError()
+        _least_of(self._self.lengths, start, runs, self._shortest)
+        _least_of(self._self.window_lengths, start, runs, self._shortest + runs)
+        self._self.shortest = self._shortest
+        self._self.shortest_window = self._shortest + runs
+
+    def __dealloc__(self):
+        free(self._shortest)
 
     def best(self, lists, weights, float k1, float b, means, Py_ssize_t room, *, asked=None,
              spans=None, double fade=1.0, float date=0.0, length_part=None, extra=None,
@@ -158,9 +173,11 @@ cdef class Texts:
         """The slots whose words, people and dates score highest, in runs that have a term.
 
         Args:
-            lists: one ``(slots int32, counts uint16, weight, run_weight, is_name)`` per term of
-                the query, in ascending order of terms: its postings and its weights among texts
-                and among runs, over their bounds.
+            lists: one ``(slots int32, counts uint16, runs int32, run_counts uint16, weight,
+                run_weight, is_name)`` per term of the query, in ascending order of terms: its
+                postings by text and by run, whose counts are the sums of its texts' or, where
+                those are more, 65,535; and its weights among texts and among runs, over their
+                bounds.
             weights: float32 (8,), see ``scan.Conversation.score``; those of vectors count nothing.
             k1, b: of BM25.
             means: of the lengths of texts, windows and runs of the partition.
@@ -182,18 +199,26 @@ cdef class Texts:
         cdef agm_question question
         cdef agm_list *terms = <agm_list *>calloc(n_lists + 1, sizeof(agm_list))
         cdef int64_t found, size
-        cdef _Buffer part, values
+        cdef _Buffer part, values, spread
         if terms is NULL:
             raise MemoryError()
         try:
             for i in range(n_lists):
-                places, counts, weight, run_weight, name = lists[i]
+                places, counts, runs, run_counts, weight, run_weight, name = lists[i]
                 part = _read(places, b"i", 1, "slots of a term")
                 n = part.size(0)
                 held.append(part)
                 terms[i].slots = <const int32_t *>part.view.buf
                 terms[i].counts = <const uint16_t *>_column(counts, b"H", n, "counts", held)
-                terms[i].n, terms[i].weight, terms[i].run_weight = n, weight, run_weight
+                terms[i].n = n
+                spread = _read(runs, b"i", 1, "runs of a term")
+                n = spread.size(0)
+                held.append(spread)
+                terms[i].runs = <const int32_t *>spread.view.buf
+                terms[i].run_counts = <const uint16_t *>_column(run_counts, b"H", n,
+                                                                "run_counts", held)
+                terms[i].n_runs = n
+                terms[i].weight, terms[i].run_weight = weight, run_weight
                 terms[i].name = bool(name)
                 _check_list(terms[i], slots)
             question.weights = (<const agm_weights *>_column(
@@ -231,9 +256,22 @@ cdef class Texts:
                        int64_t room, int32_t *slots, float *scores) noexcept:  # C: raises nothing
         """How many were found, or a negative number: no memory."""
         cdef int64_t found
+        cdef agm_volume own = self._self
+        own.kernels = _simd.current
         with nogil:
-            found = agm_volume_best(&self._self, terms, n, question, room, slots, scores)
+            found = agm_volume_best(&own, terms, n, question, room, slots, scores)
         return found
+
+
+cdef void _least_of(const float *values, const int32_t *starts, Py_ssize_t runs,
+                    float *out) noexcept nogil:
+    """The least value of each run, none of which is empty."""
+    cdef Py_ssize_t run, i
+    for run in range(runs):
+        out[run] = values[starts[run]]
+        for i in range(starts[run] + 1, starts[run + 1]):
+            if values[i] < out[run]:
+                out[run] = values[i]
 
 
 cdef _check_list(agm_list term, Py_ssize_t slots):

@@ -1,5 +1,5 @@
-/* The words of a large set of runs: postings by slot, read front to back in blocks that stay in
- * the cache, to name the slots most worth scoring in full. */
+/* The words of a large set of runs: postings by run say what a run can have at most, postings by
+ * slot what its texts have, to name the slots most worth scoring in full. */
 #ifndef AGM_VOLUMES_H
 #define AGM_VOLUMES_H
 
@@ -12,18 +12,24 @@ typedef struct {
     const float *lengths;          /* in terms: of each slot's text, */
     const float *window_lengths;   /* of its window, */
     const float *run_lengths;      /* and of each run */
+    const float *shortest;         /* of each run: the least length of a text, */
+    const float *shortest_window;  /* and of a window */
     const int64_t *keys;           /* of each slot: equal scores rank by smaller key */
     const int32_t *actors;         /* 0 where nobody is known */
     const int64_t *event_at;
     int32_t window;
     int32_t longest;               /* slots of the longest run */
+    const agm_kernels *kernels;
 } agm_volume;
 
-/* The postings of one term of the query, ascending. */
+/* The postings of one term of the query, ascending: texts, and runs with the sum of theirs. */
 typedef struct {
     const int32_t *slots;
     const uint16_t *counts;
     int64_t n;
+    const int32_t *runs;
+    const uint16_t *run_counts; /* 65,535 also stands for more */
+    int64_t n_runs;
     float weight, run_weight; /* among texts and runs: idf times occurrences, over the bound */
     uint8_t name;             /* a familiar name */
 } agm_list;

@@ -32,6 +32,15 @@ def test_postings_equal_twin(seed: int, n: int) -> None:
         assert made.dtype == wanted.dtype
 
 
+def listed(
+    starts: NDArray[Any], slots: NDArray[Any], counts: NDArray[Any]
+) -> tuple[NDArray[Any], ...]:
+    """The postings of a term by slot and by run."""
+    runs, which = np.unique(np.searchsorted(starts, slots, side="right") - 1, return_inverse=True)
+    sums = np.bincount(which, weights=counts, minlength=len(runs))
+    return slots, counts, runs.astype(np.int32), sums.astype(np.uint16)
+
+
 @st.composite
 def questions(draw: st.DrawFn) -> dict[str, Any]:
     """Runs of any sizes, some struck out, and a query with everything that one can have."""
@@ -41,7 +50,12 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
     n = int(starts[-1])
     _, heads, slots, counts = twins.invert(*bags(chance, n))
     lists = [
-        (slots[a:b], counts[a:b], chance.random(), chance.random(), bool(chance.random() < 0.4))
+        (
+            *listed(starts, slots[a:b], counts[a:b]),
+            chance.random(),
+            chance.random(),
+            bool(chance.random() < 0.4),
+        )
         for a, b in pairwise(heads)
     ]
     maybe = draw(st.lists(st.booleans(), min_size=6, max_size=6))
@@ -93,8 +107,51 @@ def test_the_best_slots_equal_twin(made: dict[str, Any]) -> None:
     np.testing.assert_array_equal(best, scores[:3])
 
 
-def test_runs_longer_than_a_block_and_many_of_them() -> None:
-    """Blocks end between runs; one longer run is a block of its own."""
+@pytest.mark.parametrize("seed", range(12))
+def test_runs_left_out_by_their_bounds_have_none_of_the_best(seed: int) -> None:
+    """Of thousands of runs few are scored for a few slots, all for all."""
+    chance = np.random.default_rng(seed)
+    starts = np.cumsum([0, *chance.integers(1, 7, 3_000)]).astype(np.int32)
+    n, runs = int(starts[-1]), len(starts) - 1
+    lengths = chance.integers(3, 30, n).astype(np.float32)
+    around = lengths + chance.integers(0, 60, n).astype(np.float32)
+    texts = volume.Texts(
+        starts,
+        lengths,
+        around,
+        np.add.reduceat(lengths, starts[:-1]),
+        chance.permutation(n),
+        chance.integers(0, 4, n).astype(np.int32),
+        np.arange(n),
+        3,
+        2,
+    )
+    lists = []
+    for share in (0.002, 0.01, 0.05, 0.3):
+        slots = np.flatnonzero(chance.random(n) < share).astype(np.int32)
+        counts = chance.integers(1, 4, len(slots)).astype(np.uint16)
+        weights = (chance.random() / (1 + 9 * share), chance.random(), bool(seed % 2))
+        lists.append((*listed(starts, slots, counts), *weights))
+    rest: dict[str, Any] = {
+        "asked": np.array([0, 0, 1, 0], np.uint8) if seed % 3 else None,
+        "spans": np.array([0, 900], np.int64) if seed % 4 == 3 else None,
+        "date": 0.1,
+        "fade": 500.0,
+        "length_part": np.linspace(0, 1, 20, dtype=np.float32),
+        "extra": 0.1 * chance.random(n, np.float32) if seed % 4 == 1 else None,
+        "live": (chance.random(runs) < 0.9).astype(np.uint8) if seed % 5 else None,
+        "mask": (chance.random(n) < 0.2).astype(np.uint8) if seed % 4 == 2 else None,
+    }
+    weights = chance.random(8, np.float32) * (1 if seed % 6 else np.eye(8, dtype=np.float32)[1])
+    given = (lists, weights, 0.9, 0.75, (16.0, 46.0, 64.0))
+    slots, scores = texts.best(*given, n, **rest)
+    for room in (1, 40, 512):
+        few, best = texts.best(*given, room, **rest)
+        np.testing.assert_array_equal(few, slots[:room])
+        np.testing.assert_array_equal(best, scores[:room])
+
+
+def test_runs_of_all_lengths_and_many_of_them() -> None:
     chance = np.random.default_rng(5)
     starts = np.cumsum([0, 5, 20_000, 3, *[7] * 3_000]).astype(np.int32)
     n = int(starts[-1])
@@ -107,7 +164,8 @@ def test_runs_longer_than_a_block_and_many_of_them() -> None:
     texts = volume.Texts(starts, ones, ones, runs, keys, nobody, keys, 0, 2)
     weights = np.zeros(8, np.float32)
     weights[1] = 1.0
-    found, scores = texts.best([(slots, counts, 1.0, 1.0, False)], weights, 0.9, 0.75, (1, 1, 1), n)
+    terms = [(*listed(starts, slots, counts), 1.0, 1.0, False)]
+    found, scores = texts.best(terms, weights, 0.9, 0.75, (1, 1, 1), n)
     np.testing.assert_array_equal(found, slots)  # equal scores by key
     np.testing.assert_allclose(scores, 1 / 1.9, rtol=1e-6)
 
@@ -151,9 +209,10 @@ def test_texts_that_cannot_be(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"list": (np.array([3], np.int32), np.ones(1, np.uint16), 1.0, 1.0, False)},
-        {"list": (np.array([-1], np.int32), np.ones(1, np.uint16), 1.0, 1.0, False)},
-        {"list": (np.array([0], np.int32), np.ones(2, np.uint16), 1.0, 1.0, False)},
+        {"slots": np.array([3], np.int32)},
+        {"slots": np.array([-1], np.int32)},
+        {"counts": np.ones(2, np.uint16)},
+        {"run_counts": np.ones(2, np.uint16)},
         {"asked": np.ones(2, np.uint8)},
         {"extra": np.ones(2, np.float32)},
         {"live": np.ones(3, np.uint8)},
@@ -161,16 +220,30 @@ def test_texts_that_cannot_be(changed: dict[str, Any]) -> None:
     ],
 )
 def test_questions_that_cannot_be(changed: dict[str, Any]) -> None:
-    term = changed.pop("list", (np.array([0], np.int32), np.ones(1, np.uint16), 1.0, 1.0, False))
+    one = np.ones(1, np.uint16)
+    first = np.zeros(1, np.int32)
+    term = {"slots": first, "counts": one, "runs": first, "run_counts": one}
+    term |= {name: changed.pop(name) for name in list(changed) if name in term}
     with pytest.raises(ValueError, match=r"slots|entries"):
-        small().best([term], np.ones(8, np.float32), 0.9, 0.75, (1.0, 1.0, 1.0), 5, **changed)
+        small().best(
+            [(*term.values(), 1.0, 1.0, False)],  # type: ignore[list-item]
+            np.ones(8, np.float32),
+            0.9,
+            0.75,
+            (1.0, 1.0, 1.0),
+            5,
+            **changed,
+        )
 
 
 def test_a_damaged_list_leads_nowhere() -> None:
-    """A list from a file may not ascend; what it names besides is passed over."""
-    term = (np.array([2, 0, 2], np.int32), np.ones(3, np.uint16), 1.0, 1.0, False)
-    slots, _ = small().best([term], np.ones(8, np.float32), 0.9, 0.75, (1.0, 1.0, 1.0), 5)
-    assert set(slots.tolist()) <= {0, 1, 2}
+    """A list from a file may not ascend, or name what is not there; it is passed over."""
+    counts = np.ones(3, np.uint16)
+    damaged = np.array([2, 0, 2], np.int32)
+    for runs in (np.array([1, 0, 1]), np.array([-1, 2, 1]), np.array([2**31 - 1, 0, -(2**31)])):
+        term = (damaged, counts, runs.astype(np.int32), counts, 1.0, 1.0, False)
+        slots, _ = small().best([term], np.ones(8, np.float32), 0.9, 0.75, (1.0, 1.0, 1.0), 5)
+        assert set(slots.tolist()) <= {0, 1, 2}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ import pytest
 from agentmem import Memory
 from agentmem.errors import ScopeError
 from agentmem.index import by_vector, finding, large, volume_file
-from agentmem.index.by_words import ByWords
 from agentmem.index.codes import CODED_FROM
 from agentmem.index.question import Found
 from agentmem.index.scoring import rank
@@ -317,32 +316,6 @@ def test_a_second_thread_changes_nothing(
     with Memory(path, embedder="static", config=config) as alone:
         assert assert_same(alone, hot, unscoped=True) > 50
     assert threads == {threading.current_thread()}
-
-
-def test_shares_of_the_runs_give_the_candidates_of_all(
-    disk: Memory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To the bit, where only some of those that have a word are candidates."""
-    joined: list[tuple[Any, ...]] = []
-    original = ByWords.join
-
-    def noted(self: ByWords, *arguments: Any) -> tuple[Found, bool]:
-        found, complete = original(self, *arguments)
-        joined.append((found.slots.tolist(), found.scores.tolist(), complete, len(arguments[1])))
-        return found, complete
-
-    monkeypatch.setattr(ByWords, "join", noted)
-    monkeypatch.setattr(finding, "_WORDS", 7)
-    for mode in ("hybrid", "keyword"):
-        for together in (1, 1_000_000):
-            monkeypatch.setattr(finding, "_TOGETHER", together)
-            disk.search_batch(QUESTIONS, unscoped=True, top_k=1, mode=mode)
-        split, whole = joined[: len(QUESTIONS)], joined[len(QUESTIONS) :]
-        assert [one[:3] for one in split] == [one[:3] for one in whole]
-        assert {one[3] for one in split} == {2}
-        assert {one[3] for one in whole} == {1}
-        assert not all(one[2] for one in whole)
-        joined.clear()
 
 
 def test_pages_and_the_past_are_those_of_the_hot_index(disk: Memory, hot: Memory) -> None:

@@ -22,7 +22,17 @@ class Texts:
     ) -> None: ...
     def best(
         self,
-        lists: Sequence[tuple[NDArray[np.int32], NDArray[np.uint16], float, float, bool]],
+        lists: Sequence[
+            tuple[
+                NDArray[np.int32],
+                NDArray[np.uint16],
+                NDArray[np.int32],
+                NDArray[np.uint16],
+                float,
+                float,
+                bool,
+            ]
+        ],
         weights: NDArray[np.float32],
         k1: float,
         b: float,

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from agentmem.config import RankingConfig
     from agentmem.index.hybrid import Hybrid
-    from agentmem.index.question import Masks, Question
-    from agentmem.index.shelf import Shelf
+    from agentmem.index.question import Inquiry, Masks, Question
     from agentmem.index.volume import Volume
     from agentmem.index.whole import Whole
     from agentmem.ports import Analyzer
@@ -37,19 +36,10 @@ class ByWords:
         self._keyword_only = np.zeros(8, np.float32)
         self._keyword_only[1] = 1.0
 
-    def find(
-        self,
-        shelf: Shelf,
-        asked: Question,
-        whole: Whole,
-        masks: Masks,
-        room: int,
-        *,
-        begin: float = 0.0,
-        end: float = 1.0,
-    ) -> list[Found]:
+    def find(self, inquiry: Inquiry, masks: Masks, room: int) -> tuple[Found, bool]:
         """Of each holding the best ``room`` rows that a word of the question is in, or in hybrid
-        mode near; of its runs those from the share ``begin`` of them up to ``end``."""
+        mode near; and whether these are all of them."""
+        asked, whole = inquiry.asked, inquiry.whole
         assert asked.counts is not None
         hybrid = asked.mode == "hybrid"
         counts = asked.counts.tolist()
@@ -61,40 +51,20 @@ class ByWords:
             for term, df in zip(asked.words, whole.df.tolist(), strict=True)
         ]
         parts = []
-        for number, (holding, mask) in enumerate(zip(shelf.holdings, masks, strict=True)):
-            volume = holding.volume
-            runs = len(volume.starts) - 1
-            edges = volume.starts[[int(begin * runs), int(end * runs)]]
-            lists = []
-            for term, a, b, name in zip(asked.words, own, in_runs, familiar, strict=True):
-                slots, times, _ = volume.postings(term)
-                low, high = (0, len(slots)) if end - begin == 1 else np.searchsorted(slots, edges)
-                lists.append((slots[low:high], times[low:high], a, b, name))
-            best, scores = volume.texts.best(
-                lists,
+        for number, holding in enumerate(inquiry.shelf.holdings):
+            lists = zip(inquiry.terms[number], own, in_runs, familiar, strict=True)
+            best, scores = holding.volume.texts.best(
+                [(*term, a, b, name) for term, a, b, name in lists if len(term.slots)],
                 self._hybrid.weights if hybrid else self._keyword_only,
                 self._ranking.k1,
                 self._ranking.b,
                 whole.means,
                 room,
                 live=holding.live,
-                mask=mask,
-                **(self._beside(volume, asked, whole) if hybrid else {}),
+                mask=masks[number],
+                **(self._beside(holding.volume, asked, whole) if hybrid else {}),
             )
             parts.append(Found(scores, np.full(len(best), number), best.astype(np.int64)))
-        return parts
-
-    def join(self, shelf: Shelf, shares: list[list[Found]], room: int) -> tuple[Found, bool]:
-        """The best ``room`` of each holding from what ``find`` gave for all shares of its runs;
-        and whether these are all of them."""
-        parts = []
-        for holding, found in zip(shelf.holdings, zip(*shares, strict=True), strict=True):
-            if len(found) == 1:
-                parts.append(found[0])
-                continue
-            joined = Found(*(np.concatenate(column) for column in zip(*found, strict=True)))
-            keys = holding.volume.keys[joined.slots]
-            parts.append(joined.take(np.lexsort((keys, -joined.scores))[:room]))
         return Found.best(parts), all(len(part.slots) < room for part in parts)
 
     def _beside(self, volume: Volume, asked: Question, whole: Whole) -> dict[str, Any]:

@@ -15,8 +15,7 @@ import numpy as np
 
 from agentmem.index.by_vector import nearest
 from agentmem.index.by_words import ByWords
-from agentmem.index.columns import join_rows
-from agentmem.index.question import Found
+from agentmem.index.question import Found, Inquiry
 from agentmem.index.scoring import masks_of, rank
 from agentmem.index.view import EMPTY
 from agentmem.types import Scope
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from agentmem.index.hybrid import Hybrid
     from agentmem.index.question import Masks, Question, Sift
     from agentmem.index.shelf import Holding, Shelf
-    from agentmem.index.whole import Whole
     from agentmem.ports import Analyzer
     from agentmem.types import Hit
 
@@ -43,7 +41,6 @@ _FILTERED = 8  # times as many where a filter is still to be asked
 _ROWS = 4_096  # rows of the candidates' runs that are scored
 _ENOUGH = 8  # candidates that a filter must leave for each result
 _TOGETHER = 100_000  # rows from which words and vectors are searched at the same time
-_WORDS_FIRST = 0.65  # of the words in one thread; the rest and the vectors take the other as long
 _STRETCH = 32  # bits of a slot in a number for a stretch
 
 
@@ -83,79 +80,63 @@ class Finder:
         """
         if not shelf.n or (asked.mode == "keyword" and not asked.words):
             return []
-        whole = shelf.whole(asked.words)
+        inquiry = Inquiry.of(shelf, asked)
         masks = [_mask(holding, asked.now, scopes) for holding in shelf.holdings]
         if sift is None:
-            found = self._candidates(shelf, asked, whole, masks)
-            return self._rank(shelf, asked, whole, masks, found)
-        found = self._candidates(shelf, asked, whole, masks, times=_FILTERED)
+            found = self._candidates(inquiry, masks)
+            return self._rank(inquiry, masks, found)
+        found = self._candidates(inquiry, masks, times=_FILTERED)
         kept = _sifted(shelf, asked, found, sift)
         if kept is not None:
-            return self._rank(shelf, asked, whole, masks, kept, sift)
+            return self._rank(inquiry, masks, kept, sift)
         # Too few of the best pass: ask for all that pass, and find the best among them.
         allowed = everything()
         masks = [
             _only(holding, mask, allowed)
             for holding, mask in zip(shelf.holdings, masks, strict=True)
         ]
-        found = self._candidates(shelf, asked, whole, masks)
-        return self._rank(shelf, asked, whole, masks, found)
+        found = self._candidates(inquiry, masks)
+        return self._rank(inquiry, masks, found)
 
-    def _candidates(
-        self,
-        shelf: Shelf,
-        asked: Question,
-        whole: Whole,
-        masks: Masks,
-        times: int = 1,
-    ) -> _Candidates:
-        room = times * max(_WORDS, 4 * asked.top_k)
+    def _candidates(self, inquiry: Inquiry, masks: Masks, times: int = 1) -> _Candidates:
+        shelf, asked = inquiry.shelf, inquiry.asked
 
-        def by_words(begin: float, end: float) -> list[Found]:
-            return self._by_words.find(shelf, asked, whole, masks, room, begin=begin, end=end)
+        def by_words() -> tuple[Found, bool]:
+            return self._by_words.find(inquiry, masks, times * max(_WORDS, 4 * asked.top_k))
 
         def by_vector() -> Found:
-            if asked.vector is None:
-                return Found.nothing()
             return nearest(shelf, asked, masks, times * max(_NEAREST, 4 * asked.top_k))
 
         if asked.terms is None:
             return _Candidates(Found.nothing(), True, by_vector())
+        if asked.vector is None:
+            return _Candidates(*by_words(), Found.nothing())
         if shelf.n < _TOGETHER:
-            shares, close = [by_words(0.0, 1.0)], by_vector()
-        else:
-            # Words are one long native call without the interpreter lock, vectors many short ones.
-            cut = 0.5 if asked.vector is None else _WORDS_FIRST
-            first, (close, rest) = self._beside.both(
-                lambda: by_words(0.0, cut), lambda: (by_vector(), by_words(cut, 1.0))
-            )
-            shares = [first, rest]
-        return _Candidates(*self._by_words.join(shelf, shares, room), close)
+            return _Candidates(*by_words(), by_vector())
+        words, near = self._beside.both(by_words, by_vector)
+        return _Candidates(*words, near)
 
     def _rank(
-        self,
-        shelf: Shelf,
-        asked: Question,
-        whole: Whole,
-        masks: Masks,
-        found: _Candidates,
-        sift: Sift | None = None,
+        self, inquiry: Inquiry, masks: Masks, found: _Candidates, sift: Sift | None = None
     ) -> list[Hit]:
         """Exact scores of the candidates and what stands around them, and the best of those."""
-        parts, allowed = [], []
+        shelf, asked = inquiry.shelf, inquiry.asked
+        view, allowed = EMPTY, []
         scope = 0
-        stretches = _stretches(shelf, asked, found)
-        for holding, mask, (starts, ends) in zip(shelf.holdings, masks, stretches, strict=True):
+        for number, (starts, ends) in enumerate(_stretches(shelf, asked, found)):
             if len(starts):
-                rows = holding.volume.take(starts, ends, asked.words, first_scope=scope)
+                rows, slots = shelf.holdings[number].volume.take(
+                    starts, ends, asked.words, inquiry.terms[number], first_scope=scope
+                )
                 scope += len(starts)
-                parts.append(rows)
-                slots = holding.volume.find(rows.keys)
+                view = view.adding(rows)
+                mask = masks[number]
                 allowed.append(rows.keys if mask is None else rows.keys[mask[slots] == 1])
-        if not parts:
+        if not allowed:
             return []
-        view = EMPTY.adding(parts[0] if len(parts) == 1 else join_rows(parts))
-        keys = np.sort(np.concatenate(allowed))
+        keys = None
+        if sift is not None or any(mask is not None for mask in masks):
+            keys = np.sort(np.concatenate(allowed))
         return rank(
             view,
             self._ranking,
@@ -165,14 +146,17 @@ class Finder:
             terms=asked.terms,
             counts=asked.counts,
             masks=masks_of(
-                view, scope=Scope(), now=None, allowed=keys if sift is None else sift(keys)
+                view,
+                scope=Scope(),
+                now=None,
+                allowed=keys if sift is None or keys is None else sift(keys),
             ),
             top_k=asked.top_k,
             threshold=asked.threshold,
             explain=asked.explain,
             cues=asked.cues,
             at=asked.at,
-            whole=whole,
+            whole=inquiry.whole,
         )
 
 

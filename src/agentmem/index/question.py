@@ -1,4 +1,4 @@
-"""One query to a shelf, and rows that were found for it."""
+"""One query, put to a shelf, and rows that were found for it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from agentmem.index.shelf import Shelf
+    from agentmem.index.volume import Occurrences
+    from agentmem.index.whole import Whole
     from agentmem.types import Cues, SearchMode
 
-__all__ = ["Found", "Masks", "Question", "Sift"]
+__all__ = ["Found", "Inquiry", "Masks", "Question", "Sift"]
 
 #: Those of some ascending keys that a filter lets through.
 Sift = Callable[["NDArray[np.int64]"], "NDArray[np.int64]"]
@@ -39,6 +42,21 @@ class Question:
     @property
     def words(self) -> list[int]:
         return [] if self.terms is None else self.terms.tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A question put to a shelf: where its terms are, and what that says of the partition."""
+
+    shelf: Shelf
+    asked: Question
+    terms: list[list[Occurrences]]  # per holding, of each term
+    whole: Whole
+
+    @classmethod
+    def of(cls, shelf: Shelf, asked: Question) -> Inquiry:
+        terms = [holding.volume.occurrences(asked.words) for holding in shelf.holdings]
+        return cls(shelf, asked, terms, shelf.whole(terms))
 
 
 class Found(NamedTuple):

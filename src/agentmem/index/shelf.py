@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from agentmem.index.volume import Occurrences
     from agentmem.ports import Snapshot
     from agentmem.types import Changes, IndexRows, PartitionKey
 
@@ -89,9 +90,9 @@ class Holding:
         runs = np.flatnonzero(self.live == 0)
         return self.volume.starts[runs], self.volume.starts[runs + 1]
 
-    def df(self, term: int) -> tuple[int, int]:
+    def df(self, term: Occurrences) -> tuple[int, int]:
         """Live texts and live runs that have a term."""
-        slots, _, runs = self.volume.postings(term)
+        slots, runs = term.slots, len(term.runs)
         if self.live is None or not len(slots):
             return len(slots), runs
         starts, ends = self._struck
@@ -130,9 +131,12 @@ class Shelf:
         """Bytes in memory beyond the first volume, which is mapped."""
         return sum(holding.volume.nbytes for holding in self.holdings[1:])
 
-    def whole(self, terms: list[int]) -> Whole:
-        """The statistics of the partition for a query with these terms."""
-        counted = [[holding.df(term) for holding in self.holdings] for term in terms]
+    def whole(self, terms: list[list[Occurrences]]) -> Whole:
+        """The statistics of the partition for a query with these terms, given per holding."""
+        counted = [
+            [holding.df(term) for holding, term in zip(self.holdings, spread, strict=True)]
+            for spread in zip(*terms, strict=True)
+        ]
         return Whole(
             n=self.n,
             runs=sum(holding.runs for holding in self.holdings),

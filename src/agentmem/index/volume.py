@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,10 +23,19 @@ if TYPE_CHECKING:
     from agentmem.index.clusters import Clusters
     from agentmem.ports import Analyzer
 
-__all__ = ["Volume", "ranges"]
+__all__ = ["Occurrences", "Volume", "ranges"]
 
 #: Stands for the scope of any run where only runs matter.
 _SOME_RUN = Scope(run_id="-")
+
+
+class Occurrences(NamedTuple):
+    """Where a term is: ascending slots and runs, and how often it is in each."""
+
+    slots: NDArray[np.int32]
+    counts: NDArray[np.uint16]
+    runs: NDArray[np.int32]
+    run_counts: NDArray[np.uint16]  # 65,535 also stands for more
 
 
 @dataclass(eq=False)
@@ -52,11 +61,14 @@ class Volume:
     scopes: NDArray[np.int64]  # (runs,) interned scope ids; of several runs if it has no run_id
     # -- by term, ascending
     terms: NDArray[np.uint64]
-    term_starts: NDArray[np.int64]  # (terms + 1,) into the postings
-    run_df: NDArray[np.int32]  # runs that have it
+    term_starts: NDArray[np.int64]  # (terms + 1,) into the postings by slot
+    run_term_starts: NDArray[np.int64]  # (terms + 1,) and into those by run
     # -- postings, term after term
     slots: NDArray[np.int32]
     counts: NDArray[np.uint16]
+    # -- postings by run, term after term: see ``Occurrences``
+    runs_with: NDArray[np.int32]
+    run_counts: NDArray[np.uint16]
     # -- what is small
     window: int  # neighbours on each side that ``window_lengths`` counts
     seq: int  # the event at which this was read
@@ -75,6 +87,7 @@ class Volume:
         starts = _starts(scopes, rows.scope_table)
         lengths = rows.terms.lengths[order].astype(np.float32)
         terms, term_starts, slots, counts = native.invert(*_by_slot(rows.terms, order))
+        run_term_starts, runs_with, run_counts = _by_run(starts, term_starts, slots, counts)
         keys = rows.keys[order]
         numbers, actors = np.unique(rows.actors[order], return_inverse=True)
         if len(numbers) and numbers[0] == 0:
@@ -98,9 +111,11 @@ class Volume:
             scopes=scopes[starts[:-1]],
             terms=terms,
             term_starts=term_starts,
-            run_df=_run_df(starts, term_starts, slots),
+            run_term_starts=run_term_starts,
             slots=slots,
             counts=counts,
+            runs_with=runs_with,
+            run_counts=run_counts,
             window=window,
             seq=seq,
             actor_numbers=numbers.tolist(),
@@ -185,13 +200,24 @@ class Volume:
         rows: Any = np.asarray(self.vectors[self.rank_of[slots]])
         return rows  # type: ignore[no-any-return]
 
-    def postings(self, term: int) -> tuple[NDArray[np.int32], NDArray[np.uint16], int]:
-        """Slots and counts of a term, and how many runs have it."""
-        at = int(np.searchsorted(self.terms, np.uint64(term)))
-        if at == len(self.terms) or int(self.terms[at]) != term:
-            return self.slots[:0], self.counts[:0], 0
-        chosen = slice(int(self.term_starts[at]), int(self.term_starts[at + 1]))
-        return self.slots[chosen], self.counts[chosen], int(self.run_df[at])
+    def occurrences(self, terms: list[int]) -> list[Occurrences]:
+        """Of each of the ``terms``."""
+        places = np.searchsorted(self.terms, np.array(terms, np.uint64)).tolist()
+        found = []
+        for term, at in zip(terms, places, strict=True):
+            slots = runs = slice(0)
+            if at < len(self.terms) and self.terms[at] == term:
+                slots = slice(*self.term_starts[at : at + 2].tolist())
+                runs = slice(*self.run_term_starts[at : at + 2].tolist())
+            found.append(
+                Occurrences(
+                    self.slots[slots],
+                    self.counts[slots],
+                    self.runs_with[runs],
+                    self.run_counts[runs],
+                )
+            )
+        return found
 
     def asked(self, terms: list[int], analyzer: Analyzer) -> NDArray[np.uint8] | None:
         """Per actor 1 where one of the ``terms`` is in the name; None if nobody is named."""
@@ -221,11 +247,13 @@ class Volume:
         begins: NDArray[np.int64],
         ends: NDArray[np.int64],
         terms: list[int],
+        occurrences: list[Occurrences],
         *,
         first_scope: int,
-    ) -> IndexRows:
-        """The slots from each of ``begins`` (ascending) up to its one of ``ends``, with only
-        ``terms`` (ascending) among their terms.
+    ) -> tuple[IndexRows, NDArray[np.int64]]:
+        """The rows in the slots from each of ``begins`` (ascending) up to its one of ``ends``,
+        and their slots.  Among their terms are only ``terms`` (ascending), which are where
+        ``occurrences`` say.
 
         Each of these stretches is a run, with a scope of its own from ``first_scope`` on: which
         rows belong together is all that ranking asks of scopes.
@@ -234,8 +262,7 @@ class Volume:
         slots = ranges(begins, sizes)
         heads = np.cumsum(sizes) - sizes
         rows, which, counts = [], [], []
-        for number, term in enumerate(terms):
-            places, times, _ = self.postings(term)
+        for number, (places, times, _, _) in enumerate(occurrences):
             if not len(places):
                 continue
             low, high = (np.searchsorted(places, cut.astype(np.int32)) for cut in (begins, ends))
@@ -257,7 +284,7 @@ class Volume:
         scopes: NDArray[np.int64],
         table: dict[int, Scope],
         terms: TermBatch,
-    ) -> IndexRows:
+    ) -> tuple[IndexRows, NDArray[np.int64]]:
         from agentmem.index.columns import take_rows
 
         said, actors = np.unique(self.actors[slots], return_inverse=True)
@@ -280,8 +307,9 @@ class Volume:
             actor_table=dict(known),
         )
         if np.all(keys[1:] > keys[:-1]):
-            return rows
-        return take_rows(rows, np.argsort(keys, kind="stable"))
+            return rows, slots
+        order = np.argsort(keys, kind="stable")
+        return take_rows(rows, order), slots[order]
 
 
 def ranges(first: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -326,17 +354,23 @@ def _window_lengths(
     return (before[high] - before[low]).astype(np.float32)
 
 
-def _run_df(
-    starts: NDArray[np.int32], term_starts: NDArray[np.int64], slots: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """How many runs each term's postings lie in."""
+def _by_run(
+    starts: NDArray[np.int32],
+    term_starts: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    counts: NDArray[np.uint16],
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint16]]:
+    """From postings by slot those by run: where each term's begin, runs, and counts."""
     if not len(slots):
-        return np.zeros(len(term_starts) - 1, np.int32)
+        return np.zeros(len(term_starts), np.int64), slots, counts
     runs = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))[slots]
     new = np.ones(len(slots), bool)
     np.not_equal(runs[1:], runs[:-1], out=new[1:])
     new[term_starts[:-1]] = True
-    return np.add.reduceat(new, term_starts[:-1], dtype=np.int32)
+    heads = np.flatnonzero(new)
+    sums = np.add.reduceat(counts, heads, dtype=np.int64)
+    begins = np.searchsorted(heads, term_starts)
+    return begins, runs[heads], np.minimum(sums, 0xFFFF).astype(np.uint16)
 
 
 def _sums(values: NDArray[np.float32], starts: NDArray[np.int32]) -> NDArray[np.int64]:

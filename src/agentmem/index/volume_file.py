@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Life", "Overtaken", "Volumes"]
 
-FORMAT = 2
+FORMAT = 3
 _MAGIC = b"AgMmVol1"
 _HEADER = 8192  # bytes before the vectors
 _ALIGNED = 64

@@ -48,7 +48,17 @@ class Texts:
 
     def best(
         self,
-        lists: Sequence[tuple[NDArray[np.int32], NDArray[np.uint16], float, float, bool]],
+        lists: Sequence[
+            tuple[
+                NDArray[np.int32],
+                NDArray[np.uint16],
+                NDArray[np.int32],
+                NDArray[np.uint16],
+                float,
+                float,
+                bool,
+            ]
+        ],
         weights: Floats,
         k1: float,
         b: float,
@@ -77,7 +87,7 @@ class Texts:
             with np.errstate(invalid="ignore"):
                 return np.where(tf > 0, tf / (tf + norm), 0.0)
 
-        for slots, counts, weight, run_weight, name in lists:
+        for slots, counts, _, _, weight, run_weight, name in lists:
             tf, in_runs, around = np.zeros(n), np.zeros(len(alive)), np.zeros(n)
             kept = alive[run_of[slots]]
             tf[slots[kept]] = counts[kept]
