@@ -130,6 +130,21 @@ def test_a_merge_computed_aside_keeps_what_happened_meanwhile() -> None:
     assert search(done, 1) == search(later, 1)
 
 
+def test_a_merge_waits_for_many_parts_or_many_searches() -> None:
+    view = EMPTY.adding(rows_of([0], 0)).adding(rows_of([1], 0))
+    assert [view.merge_due() for _ in range(10)] == [False] * 8 + [True] * 2
+    for key in range(2, 8):
+        view = view.adding(rows_of([key], 0))
+    assert not view.merge_due()
+    view = view.adding(rows_of([8], 0))
+    assert view.merge_due()
+    merged = view.merged(view.merge())
+    assert not any(merged.merge_due() for _ in range(20))
+    assert merged.stamp == view.stamp  # and other contents have another
+    assert view.adding(rows_of([9], 0)).stamp != view.stamp
+    assert view.without(np.array([3])).stamp != view.stamp
+
+
 def test_views_never_change() -> None:
     first = EMPTY.adding(rows_of(list(range(10)), 0))
     before = search(first, 3)

@@ -46,6 +46,7 @@ def hits(mem: Memory) -> int:
     ],
 )
 def test_one_question_is_answered_as_one_of_many(mem: Memory, options: dict[str, Any]) -> None:
+    mem.warm_up()  # the search that loads the partition keeps nothing
     chance = np.random.default_rng(5)
     if "vector" in options:
         options = {**options, "vector": chance.standard_normal(256, np.float32)}
@@ -88,6 +89,18 @@ def test_whatever_changes_is_in_the_next_answer(mem: Memory, tmp_path: Path) -> 
             writer.add("somebody else's", user_id="b")  # concerns nobody here
             assert answer() == before
             assert hits(mem) == seen + 1
+
+
+def test_an_answer_outlasts_a_compaction(mem: Memory) -> None:
+    mem.warm_up()
+    mem.add("one part more")
+    asked = [f"question {i}" for i in range(10)]
+    for question in asked:  # until the parts are joined
+        mem.search(question)
+    before = hits(mem)
+    for question in asked:
+        mem.search(question)
+    assert hits(mem) == before + 10
 
 
 def test_an_answer_holds_until_the_next_expiry(mem: Memory) -> None:

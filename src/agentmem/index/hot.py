@@ -16,7 +16,7 @@ from agentmem.index.past import PastView
 from agentmem.index.scoring import masks_of, rank
 from agentmem.index.view import EMPTY, View
 from agentmem.ports import StaleSnapshot
-from agentmem.types import NEVER, PartitionKey
+from agentmem.types import NEVER, PartitionKey, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agentmem.config import IndexConfig, RankingConfig
     from agentmem.ports import Snapshot
-    from agentmem.types import Changes, Cues, Hit, IndexRows, Scope, SearchMode, TermBatch
+    from agentmem.types import Changes, Cues, Hit, IndexRows, SearchMode, TermBatch
 
 __all__ = ["HotIndex"]
 
@@ -34,6 +34,8 @@ _TAIL_EVENTS = 10_000  # events read from the log at a time
 _LONG_TAIL = 2_000
 _JOURNAL_BATCHES = 1_024  # of deleted keys, before every partition takes note of them
 _JOURNAL_KEYS = 1 << 18
+_ANY = Scope()
+_ONE_GIVEN = len(_ANY) - 1
 
 
 @dataclass(slots=True, eq=False)
@@ -126,8 +128,10 @@ class HotIndex:
             view = self._past.of(snapshot, partition, _load)
         else:
             view = self._capture(snapshot, partition)
-            if view.merge_span is not None:
+            if view.merge_due():
                 view = self._merge(partition, view)
+        if scope.count(None) == _ONE_GIVEN:  # the partition is all of it
+            scope = _ANY
         masks = masks_of(view, scope=scope, now=now, allowed=allowed)
         queries = len(vectors) if vectors is not None else len(terms.lengths) if terms else 0
         answers = []
@@ -272,12 +276,14 @@ class HotIndex:
             held.merging = True
         try:
             merge = view.merge()
+            merged = view.merged(merge)
             with self._lock:
                 if self._partitions.get(key) is held:
-                    self._replace(held, held.view.merged(merge), held.changed)
+                    same = held.view is view
+                    self._replace(held, merged if same else held.view.merged(merge), held.changed)
         finally:
             held.merging = False
-        return view.merged(merge)
+        return merged
 
     # -- following the log ------------------------------------------------------------------
 
@@ -315,7 +321,7 @@ class HotIndex:
         spread = _spread(rows)
         with self._lock:
             before = {key: partitions[key].view for key in spread if key in partitions}
-        after = {k: view.adding(take_rows(rows, spread[k])) for k, view in before.items()}
+        after = {k: view.adding(_taken(rows, spread[k])) for k, view in before.items()}
         with self._lock:
             if partitions is not self._partitions:
                 return False
@@ -324,9 +330,9 @@ class HotIndex:
                 if held is not None and held.view is before.get(key):
                     self._replace(held, after[key], mark)
                 elif held is not None:  # loaded, merged or noted deletions meanwhile
-                    self._replace(held, held.view.adding(take_rows(rows, chosen)), mark)
+                    self._replace(held, held.view.adding(_taken(rows, chosen)), mark)
                 elif key in self._loading:
-                    self._loading[key].missed.append((take_rows(rows, chosen), mark))
+                    self._loading[key].missed.append((_taken(rows, chosen), mark))
             if len(changes.gone):
                 self._record_deletions(np.sort(changes.gone), mark)
             # Without progress there are no events left: some numbers were never committed.
@@ -400,11 +406,24 @@ def _load(snapshot: Snapshot, key: PartitionKey) -> View:
 
 def _spread(rows: IndexRows) -> dict[PartitionKey, NDArray[np.intp]]:
     """Ascending row numbers of every partition that these rows belong to."""
+    if len(rows.scope_table) == 1:  # after an ``add``, say
+        everything = np.arange(len(rows.keys))
+        [scope] = rows.scope_table.values()
+        return dict.fromkeys(_partitions_of(scope), everything)
     order = np.argsort(rows.scopes, kind="stable")
     ids, starts = np.unique(rows.scopes[order], return_index=True)
     chosen: dict[PartitionKey, list[NDArray[np.intp]]] = {}
     for scope_id, members in zip(ids.tolist(), np.split(order, starts[1:]), strict=False):
-        for column, value in rows.scope_table[scope_id].given().items():
-            chosen.setdefault(PartitionKey(column, value), []).append(members)
-        chosen.setdefault(PartitionKey(None, None), []).append(members)
+        for key in _partitions_of(rows.scope_table[scope_id]):
+            chosen.setdefault(key, []).append(members)
     return {k: np.sort(np.concatenate(v)) for k, v in chosen.items()}
+
+
+def _partitions_of(scope: Scope) -> list[PartitionKey]:
+    """All that memories of a scope belong to."""
+    found = [PartitionKey(column, value) for column, value in scope.given().items()]
+    return [*found, PartitionKey(None, None)]
+
+
+def _taken(rows: IndexRows, chosen: NDArray[np.intp]) -> IndexRows:
+    return rows if len(chosen) == len(rows.keys) else take_rows(rows, chosen)

@@ -60,8 +60,10 @@ class Layout:
             None if part.live is None else np.flatnonzero(part.live) for part in view.parts
         ]
         self._columns: dict[str, NDArray[Any]] = {}
-        self._order = _order(self._join("keys"), self._join("scopes"))
-        self.starts = self._find_starts()
+        scopes = self._join("scopes")
+        self._order = _order(self._join("keys"), scopes)
+        alone = frozenset[int]().union(*(part.segment.alone for part in view.parts))
+        self.starts = _starts_of(scopes[self._order], alone)
         self.slots = self._spread()
         lengths = self._join_lengths()[self._order]
         n, length = (view.n, view.length) if whole is None else (whole.n, whole.length)
@@ -113,18 +115,6 @@ class Layout:
         return _concatenate(
             [c if i is None else c[i] for c, i in zip(columns, self._live, strict=True)]
         )
-
-    def _find_starts(self) -> NDArray[np.int32]:
-        scopes = self._join("scopes")[self._order]
-        begins = np.ones(self.n + 1, bool)
-        np.not_equal(scopes[1:], scopes[:-1], out=begins[1 : self.n])
-        heads = np.flatnonzero(begins)
-        table = {k: v for rows in self._parts for k, v in rows.scope_table.items()}
-        alone = [table[scope].run_id is None for scope in scopes[heads[:-1]].tolist()]
-        if any(alone):
-            begins[: self.n] |= np.repeat(np.array(alone), np.diff(heads))
-            heads = np.flatnonzero(begins)
-        return heads.astype(np.int32)
 
     def _spread(self) -> list[NDArray[np.int32]]:
         """Per part the slot of each row, -1 where it is not live."""
@@ -180,6 +170,17 @@ def length_part(lengths: NDArray[np.uint32], mean: float) -> NDArray[np.float32]
     part = np.log1p(lengths / mean) / np.log1p(_LONG)
     made: NDArray[np.float32] = np.minimum(part, 1.0).astype(np.float32)
     return made
+
+
+def _starts_of(scopes: NDArray[np.int64], alone: frozenset[int]) -> NDArray[np.int32]:
+    """The first slot of each run, and the number of slots; each row of a scope in ``alone`` is a
+    run."""
+    n = len(scopes)
+    begins = np.ones(n + 1, bool)
+    np.not_equal(scopes[1:], scopes[:-1], out=begins[1:n])
+    if alone:
+        begins[:n] |= np.isin(scopes, list(alone))
+    return begins.nonzero()[0].astype(np.int32)
 
 
 def _order(keys: NDArray[np.int64], scopes: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -27,6 +27,7 @@ class Segment:
     """
 
     __slots__ = (
+        "_alone",
         "_codes",
         "_scope_masks",
         "first_expiry",
@@ -46,6 +47,7 @@ class Segment:
         self.first_expiry = int(rows.expires_at.min()) if self.n else 0
         self.nbytes = rows_nbytes(rows) + self.postings.nbytes + codes_nbytes(*rows.vectors.shape)
         self._codes: Codes | None = None
+        self._alone: frozenset[int] | None = None
         self._scope_masks: dict[Scope, NDArray[np.uint8] | None] = {}
 
     def find(self, keys: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -64,6 +66,14 @@ class Segment:
         if self._codes is None and self.n >= CODED_FROM:
             self._codes = Codes(self.rows.vectors)
         return self._codes
+
+    @property
+    def alone(self) -> frozenset[int]:
+        """Ids of its scopes that have no run: each of their memories stands alone."""
+        if self._alone is None:
+            table = self.rows.scope_table
+            self._alone = frozenset(i for i, scope in table.items() if scope.run_id is None)
+        return self._alone
 
     def scope_mask(self, wanted: Scope) -> NDArray[np.uint8] | None:
         """Rows whose scope has every given value of ``wanted``; None if all have."""

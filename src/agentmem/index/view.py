@@ -13,6 +13,8 @@ from agentmem.index.segment import Segment
 from agentmem.types import NEVER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from agentmem.types import IndexRows
@@ -27,6 +29,9 @@ _stamps = itertools.count(1)
 #: Below this many rows two neighbouring segments are always worth joining: copying them costs
 #: less than what one more segment adds to a few searches.
 _SMALL = 256
+#: Searches of a view, and parts, that a compaction is put off for: it costs what one part more adds
+#: to a hundred searches, and a search between any two writes would pay it each time.
+_PATIENCE = 8
 #: A segment is rewritten once more than this share of its rows is deleted.
 _DEAD_SHARE = 0.25
 #: What an empty partition occupies besides its arrays, so that any number of them has a bound.
@@ -98,12 +103,13 @@ class View:
     nbytes: int
     last_key: int
     merge_span: tuple[int, int] | None  # parts [start, end) that had better be one
-    stamp: int  # no two views have the same
+    stamp: int  # no two views have the same, but for those that only differ in their parts
     #: What was computed from this view on first use; its bytes are counted from the start.
     derived: dict[str, object] = field(default_factory=dict)
+    _asked: Iterator[int] = field(default_factory=itertools.count)
 
     @classmethod
-    def of(cls, parts: tuple[Part, ...], last_key: int) -> View:
+    def of(cls, parts: tuple[Part, ...], last_key: int, stamp: int | None = None) -> View:
         held = (p.segment.nbytes + (0 if p.live is None else p.live.nbytes) for p in parts)
         n = sum(part.n_live for part in parts)
         return cls(
@@ -113,8 +119,15 @@ class View:
             nbytes=_OVERHEAD + LAYOUT_BYTES * n + sum(held),
             last_key=last_key,
             merge_span=_merge_span(parts),
-            stamp=next(_stamps),
+            stamp=next(_stamps) if stamp is None else stamp,
         )
+
+    def merge_due(self) -> bool:
+        """Whether ``merge_span`` should be merged now; to be asked by each search."""
+        if self.merge_span is None:
+            return False
+        start, end = self.merge_span
+        return end - start > _PATIENCE or next(self._asked) >= _PATIENCE
 
     def next_expiry(self, now: int) -> int:
         """When the next of its rows expires after ``now``; NEVER if none does."""
@@ -169,7 +182,8 @@ class View:
                     assert now.live is not None  # parts differ only by deletions
                     part = part.without(now.segment.keys[before > now.live])
             new = (part,)
-        return View.of((*self.parts[: merge.start], *new, *self.parts[end:]), self.last_key)
+        parts = (*self.parts[: merge.start], *new, *self.parts[end:])
+        return View.of(parts, self.last_key, self.stamp)
 
 
 def _merge_span(parts: tuple[Part, ...]) -> tuple[int, int] | None:

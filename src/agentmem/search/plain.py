@@ -105,7 +105,9 @@ class PlainSearch:
 
     def _answer(self, asked: _Asked) -> Answer | None:
         partition = PartitionKey.of(asked.scope)
-        queries: Queries | None = None
+        # A model may take its time, and a transaction must not wait for it.
+        slow = asked.given is None and asked.mode != "keyword"
+        queries = self._queries(asked) if slow and not self._keeps(asked) else None
         for _ in range(_ATTEMPTS):
             lives = self._items.life, self._kept.life
             try:
@@ -116,9 +118,9 @@ class PlainSearch:
                     answer = self._kept.get(key, asked.now) if key is not None else None
                     if answer is not None:
                         return answer
-                    # A model may take its time, and a transaction must not wait for it.
-                    if queries is not None or not snapshot.reading:
-                        queries = queries or self._queries(asked)
+                    if queries is None and not (slow and snapshot.reading):
+                        queries = self._queries(asked)
+                    if queries is not None:
                         return self._rank(asked, queries, snapshot, partition, key, until, lives)
                 queries = self._queries(asked)
             except StaleSnapshot:
@@ -161,7 +163,7 @@ class PlainSearch:
         self, asked: _Asked, snapshot: Snapshot, partition: PartitionKey
     ) -> tuple[Hashable | None, int]:
         """What an answer is kept by, and until when it holds; None where none may be kept."""
-        if not self._kept.enabled or not (self._timeless or asked.mode != "hybrid"):
+        if not self._keeps(asked):
             return None, 0
         now = None if asked.show_expired else asked.now
         version, until = self._index.version(snapshot, partition, now)
@@ -181,6 +183,10 @@ class PlainSearch:
             None if asked.where is None else repr(asked.where.sql()),
             asked.show_expired,
         ), until
+
+    def _keeps(self, asked: _Asked) -> bool:
+        """Whether an answer may be kept."""
+        return self._kept.enabled and (self._timeless or asked.mode != "hybrid")
 
     def _queries(self, asked: _Asked) -> Queries:
         """See ``query.prepare``."""

@@ -58,9 +58,11 @@ def join_vectors(blobs: Sequence[bytes], sources: Sequence[int], dim: int) -> ND
     n = len(blobs)
     if not n:
         return np.empty((0, dim), dtype=np.float16)
-    model = np.asarray(sources) == VectorSource.MODEL
-    if model.all():
-        return np.frombuffer(b"".join(blobs), dtype="<f2").reshape(n, dim)
+    kinds = set(sources)
+    if len(kinds) == 1:
+        dtype = "<f2" if VectorSource.MODEL in kinds else "<f4"
+        return np.frombuffer(b"".join(blobs), dtype=dtype).reshape(n, dim)
+    model = np.asarray(sources) == int(VectorSource.MODEL)
     out = np.empty((n, dim), dtype=np.float32)
     for rows, dtype in ((np.flatnonzero(model), "<f2"), (np.flatnonzero(~model), "<f4")):
         if len(rows):
@@ -84,8 +86,8 @@ def slice_terms(batch: TermBatch) -> list[tuple[int, bytes, bytes]]:
 def to_index_rows(rows: Sequence[tuple[Any, ...]], dim: int) -> IndexRows:
     """Rows selected as ``INDEX_COLUMNS``, ascending by key, without their scope table."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * 14
-    keys, seqs, scopes, positions, event_at, created_at, expires_at = (
-        np.array(column, dtype=np.int64) for column in columns[:7]
+    keys, seqs, scopes, positions, event_at, created_at, expires_at = np.array(
+        columns[:7], dtype=np.int64
     )
     sizes = np.fromiter(map(len, columns[11]), dtype=np.int64, count=len(rows)) // 8
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)

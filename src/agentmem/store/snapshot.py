@@ -268,7 +268,7 @@ class Snapshot:
 
         db = self._db
         seq = self.seq
-        if limit:
+        if limit and seq - since > limit:
             cut = db.value(
                 "SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?",
                 (since, limit - 1),
@@ -279,7 +279,9 @@ class Snapshot:
         )
         named.sort()
         rows = self._index_rows(named)
-        gone = np.setdiff1d(np.array(named, dtype=np.int64), rows.keys, assume_unique=True)
+        gone = np.array(named if len(rows.keys) < len(named) else (), dtype=np.int64)
+        if len(gone):
+            gone = np.setdiff1d(gone, rows.keys, assume_unique=True)
         return Changes(seq=max(seq, since), rows=rows, gone=gone)
 
     def tail(
