@@ -104,6 +104,29 @@ cdef object _set_validity(Column column, bytes bitmap):
         column.buffers[0] = PyBytes_AS_STRING(bitmap)
 
 
+cdef object _mask(Column column, object valid):
+    """Say which values are missing: those where ``valid`` is 0, or none if it is None."""
+    cdef _Buffer mask
+    cdef Py_ssize_t i
+    cdef bytes bitmap
+    cdef uint8_t *bits
+    cdef const uint8_t *present
+    if valid is None:
+        return
+    mask = _read(valid, b"B", 1, "valid")
+    if mask.size(0) != column.length:
+        raise ValueError(f"valid has {mask.size(0)} entries, values have {column.length}")
+    bitmap = bytes((column.length + 7) // 8)
+    bits = <uint8_t *>PyBytes_AS_STRING(bitmap)
+    present = <const uint8_t *>mask.view.buf
+    for i in range(column.length):
+        if present[i]:
+            bits[i >> 3] |= <uint8_t>(1 << (i & 7))
+        else:
+            column.null_count += 1
+    _set_validity(column, bitmap)
+
+
 cdef _Buffer _values(object values, const char *kinds, int ndim, str name):
     cdef _Buffer buffer = _read(values, kinds, ndim, name)
     if <uintptr_t>buffer.view.buf % <uintptr_t>buffer.view.itemsize:
@@ -113,27 +136,10 @@ cdef _Buffer _values(object values, const char *kinds, int ndim, str name):
 
 cdef Column _primitive(str format, object values, const char *kind, object valid):
     cdef _Buffer buffer = _values(values, kind, 1, "values")
-    cdef _Buffer mask
-    cdef Py_ssize_t n = buffer.size(0), i
-    cdef Column column = _column(format, n, 2)
-    cdef bytes bitmap
-    cdef uint8_t *bits
-    cdef const uint8_t *present
+    cdef Column column = _column(format, buffer.size(0), 2)
     column.owners.append(buffer)
     column.buffers[1] = buffer.view.buf
-    if valid is not None:
-        mask = _read(valid, b"B", 1, "valid")
-        if mask.size(0) != n:
-            raise ValueError(f"valid has {mask.size(0)} entries, values have {n}")
-        bitmap = bytes((n + 7) // 8)
-        bits = <uint8_t *>PyBytes_AS_STRING(bitmap)
-        present = <const uint8_t *>mask.view.buf
-        for i in range(n):
-            if present[i]:
-                bits[i >> 3] |= <uint8_t>(1 << (i & 7))
-            else:
-                column.null_count += 1
-        _set_validity(column, bitmap)
+    _mask(column, valid)
     return column
 
 
@@ -150,6 +156,11 @@ def int32(values, valid=None):
 def float32(values, valid=None):
     """From float32 (n,), not copied; missing where ``valid`` is 0."""
     return _primitive("f", values, b"f", valid)
+
+
+def float64(values, valid=None):
+    """From float64 (n,), not copied; missing where ``valid`` is 0."""
+    return _primitive("g", values, b"d", valid)
 
 
 def timestamp(values, valid=None):
@@ -233,6 +244,78 @@ def utf8(values):
     column.buffers[2] = out
     _set_validity(column, bitmap)
     return column
+
+
+def utf8_parts(offsets, data, valid=None):
+    """String column from UTF-8 laid end to end, not copied.
+
+    Args:
+        offsets: int32 (n + 1,), where each text begins and the last ends, from 0 on.
+        data: uint8, valid UTF-8.
+        valid: uint8 or bool (n,); missing where 0.
+
+    Raises:
+        ValueError: the offsets fall, or lead beyond ``data``.
+    """
+    cdef _Buffer ends = _values(offsets, b"i", 1, "offsets")
+    cdef _Buffer text = _read(data, b"B", 1, "data")
+    cdef const int32_t *end = <const int32_t *>ends.view.buf
+    cdef Py_ssize_t n = ends.size(0) - 1, i
+    if n < 0 or end[0] != 0 or end[n] > text.size(0):
+        raise ValueError("offsets must begin with 0 and end inside the data")
+    for i in range(n):
+        if end[i] > end[i + 1]:
+            raise ValueError(f"offsets fall after text {i}")
+    cdef Column column = _column("u", n, 3)
+    column.owners.append(ends)
+    column.owners.append(text)
+    column.buffers[1] = end
+    column.buffers[2] = text.view.buf
+    _mask(column, valid)
+    return column
+
+
+def utf8_at(places, values):
+    """String column whose text ``i`` is ``values[places[i]]``: a few texts, many times each.
+
+    Args:
+        places: int64 (n,).
+        values: a sequence of ``str`` or None (missing).
+
+    Raises:
+        TypeError, UnicodeEncodeError, OverflowError: as ``utf8``.
+        ValueError: a place is none of ``values``.
+    """
+    cdef _Buffer wanted = _read(places, b"q", 1, "places")
+    cdef Column known = utf8(values)
+    cdef const int64_t *place = <const int64_t *>wanted.view.buf
+    cdef const int32_t *from_ = <const int32_t *>known.buffers[1]
+    cdef const char *text = <const char *>known.buffers[2]
+    cdef const uint8_t *there = <const uint8_t *>known.buffers[0]
+    cdef Py_ssize_t n = wanted.size(0), i, total = 0
+    offsets = _numpy().empty(n + 1, "i4")
+    present = _numpy().ones(n, "u1")
+    cdef _Buffer offset_out = _write(offsets, b"i", 1, "offsets")
+    cdef _Buffer present_out = _write(present, b"B", 1, "present")
+    cdef int32_t *ends = <int32_t *>offset_out.view.buf
+    cdef uint8_t *marks = <uint8_t *>present_out.view.buf
+    cdef int64_t k
+    ends[0] = 0
+    for i in range(n):
+        k = place[i]
+        if k < 0 or k >= known.length:
+            raise ValueError(f"places[{i}] is {k}, of {known.length} values")
+        if there is not NULL:
+            marks[i] = there[k >> 3] >> (k & 7) & 1
+        total += from_[k + 1] - from_[k]
+        if total > 0x7fffffff:
+            raise OverflowError("more than 2**31 - 1 bytes of text; make smaller batches")
+        ends[i + 1] = <int32_t>total
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, total)
+    cdef char *out = PyBytes_AS_STRING(data)
+    for i in range(n):
+        memcpy(out + ends[i], text + from_[place[i]], ends[i + 1] - ends[i])
+    return utf8_parts(offsets, data, present)
 
 
 # --- export: every structure is allocated on its own, since a consumer may move children out -----

@@ -6,10 +6,9 @@ integer primary key of a memory in SQLite (never reused).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +29,12 @@ __all__ = [
     "MemoryColumns",
     "ModelFiles",
     "NewMemory",
+    "Numbers",
     "PartitionKey",
     "Record",
     "Scope",
     "SearchMode",
+    "Strings",
     "Tail",
     "TermBatch",
     "VectorSource",
@@ -230,28 +231,46 @@ class Changes:
     gone: NDArray[np.int64]  # keys named in the tail that no longer exist
 
 
+@dataclass(frozen=True, slots=True)
+class Strings:
+    """n texts, or blobs, of which some may be missing."""
+
+    offsets: NDArray[np.int32]  # (n + 1,): where each begins in ``data``, and the last ends
+    data: NDArray[np.uint8]  # end to end; texts as UTF-8
+    valid: NDArray[np.uint8] | None = None  # (n,): 0 where missing; None: nothing is
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """n numbers, of which some may be missing."""
+
+    values: NDArray[Any]  # (n,): int64 or float64
+    valid: NDArray[np.uint8] | None = None  # (n,): 0 where missing; None: nothing is
+
+
 @dataclass(slots=True)
 class MemoryColumns:
-    """n whole live memories: a sequence per column, as they are stored."""
+    """n whole live memories, column by column, as they are stored."""
 
-    key: Sequence[int]
-    seq: Sequence[int]
-    id: Sequence[bytes]
-    content: Sequence[str]
-    content_hash: Sequence[bytes]
-    metadata: Sequence[str | None]
-    scope: Sequence[int]  # interned ids
-    actor_id: Sequence[str | None]
-    role: Sequence[str | None]
-    memory_type: Sequence[str]
-    level: Sequence[str | int | None]
-    importance: Sequence[float | None]
-    event_at: Sequence[int]
-    created_at: Sequence[int]
-    updated_at: Sequence[int]
-    expires_at: Sequence[int | None]
-    position: Sequence[int]
-    idempotency_key: Sequence[str | None]
+    key: NDArray[np.int64]
+    seq: NDArray[np.int64]
+    id: NDArray[np.uint8]  # (16 * n,): end to end
+    content: Strings
+    content_hash: NDArray[np.uint8]  # (16 * n,): end to end
+    metadata: Strings
+    scope: NDArray[np.int64]  # interned ids
+    actor_id: Strings
+    role: Strings
+    memory_type: Strings
+    level: Strings  # a level that is a word
+    level_number: Numbers  # a level that is a number
+    importance: Numbers  # float64
+    event_at: NDArray[np.int64]
+    created_at: NDArray[np.int64]
+    updated_at: NDArray[np.int64]
+    expires_at: Numbers
+    position: NDArray[np.int64]
+    idempotency_key: Strings
     vectors: NDArray[np.float16] | NDArray[np.float32]  # (n, dim); float32 if any row is a caller's
     scope_table: dict[int, Scope] = field(default_factory=dict)  # every id in ``scope``
 
@@ -259,7 +278,7 @@ class MemoryColumns:
 @dataclass(slots=True)
 class Tail(Generic[T]):
     """A stretch of the log in one snapshot: memories as they are now, in parts, each made of at
-    most a few thousand ``MemoryColumns``."""
+    most a few thousand rows of ``MemoryColumns``."""
 
     seq: int  # last seq covered; apply and remember it
     added: list[T]  # memories whose ADD is in the stretch, by ascending key

@@ -22,6 +22,8 @@ TEXTS = [None if i % 5 == 2 else f"text {i} né 日本" * (i % 4) for i in range
 VECTORS = np.random.default_rng(0).standard_normal((N, 12)).astype(np.float16)
 TIMES = np.arange(N, dtype=np.int64) * 1_000_003
 VALID = np.arange(N) % 3 != 0
+DATA = np.frombuffer("né 日本 ".encode() * N, np.uint8)
+OFFSETS = (len("né 日本 ".encode()) * np.arange(N + 1)).astype(np.int32)
 
 
 def columns(module: object) -> dict[str, object]:
@@ -37,6 +39,9 @@ def columns(module: object) -> dict[str, object]:
         "seq": make["int64"](TIMES),
         "level": make["int32"](TIMES.astype(np.int32), VALID),
         "importance": make["float32"](TIMES.astype(np.float32), VALID),
+        "weight": make["float64"](TIMES.astype(np.float64), VALID),
+        "parts": make["utf8_parts"](OFFSETS, DATA, VALID),
+        "named": make["utf8_at"](TIMES % 3, ["a", None, "né"]),
     }
 
 
@@ -54,6 +59,27 @@ def test_strings_equal_twin(values: list[str | None]) -> None:
     made.validate(full=True)
     assert made.column("text").to_pylist() == values
     assert made.column("text").null_count == values.count(None)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1), st.data())
+def test_few_strings_many_times_equal_twin(values: list[str | None], data: st.DataObject) -> None:
+    values.append(None)
+    places = np.array(data.draw(st.lists(st.integers(0, len(values) - 1))), np.int64)
+    made = pa.record_batch(arrow.record_batch({"text": arrow.utf8_at(places, values)}))
+    made.validate(full=True)
+    assert made.column("text").equals(twins.utf8_at(places, values))
+
+
+@pytest.mark.parametrize("offsets", [[], [1, 2], [0, 3, 2, 3], [0, 7]])
+def test_offsets_that_lead_astray_are_refused(offsets: list[int]) -> None:
+    with pytest.raises(ValueError, match="offsets"):
+        arrow.utf8_parts(np.array(offsets, np.int32), b"abcdef")
+
+
+@pytest.mark.parametrize("place", [-1, 2, 1 << 40])
+def test_places_that_are_not_there_are_refused(place: int) -> None:
+    with pytest.raises(ValueError, match="places"):
+        arrow.utf8_at(np.array([0, place], np.int64), ["a", "b"])
 
 
 @given(st.lists(st.booleans()))
@@ -80,6 +106,7 @@ def test_nothing_is_copied() -> None:
                 "seq": arrow.int64(TIMES),
                 "level": arrow.int32(levels),
                 "importance": arrow.float32(importance),
+                "parts": arrow.utf8_parts(OFFSETS, DATA),
             }
         )
     )
@@ -94,6 +121,8 @@ def test_nothing_is_copied() -> None:
     assert address(batch.column("seq")) == TIMES.ctypes.data
     assert address(batch.column("level")) == levels.ctypes.data
     assert address(batch.column("importance")) == importance.ctypes.data
+    assert address(batch.column("parts")) == OFFSETS.ctypes.data
+    assert batch.column("parts").buffers()[2].address == DATA.ctypes.data
 
 
 class Array(np.ndarray):

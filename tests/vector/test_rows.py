@@ -33,6 +33,15 @@ def test_vectors_of_callers_are_rounded(author: Any) -> None:
     assert arrow_rows(rows)["vector"].to_pylist() == rows.vectors.astype(np.float16).tolist()
 
 
+def test_vectors_of_both_kinds_keep_their_rows(author: Any) -> None:
+    keys = author.add(2) + author.add(3, caller=True) + author.add(1)
+    with author.store.read() as snapshot:
+        rows = snapshot.columns(keys[::-1])
+        each = [snapshot.columns([key]).vectors[0].astype(np.float32) for key in keys[::-1]]
+    assert rows.vectors.dtype == np.float32
+    assert rows.vectors.tolist() == np.array(each).tolist()
+
+
 def test_no_rows_make_an_empty_batch(author: Any) -> None:
     author.add(1)
     with author.store.read() as snapshot:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentmem._native import vectors as native
-from agentmem.types import NEVER, IndexRows, TermBatch, VectorSource
+from agentmem.types import NEVER, IndexRows, Strings, TermBatch, VectorSource
 
 __all__ = [
     "INDEX_COLUMNS",
@@ -18,6 +19,7 @@ __all__ = [
     "pack_vectors",
     "slice_terms",
     "slice_vectors",
+    "stored_vectors",
     "to_index_rows",
 ]
 
@@ -53,7 +55,9 @@ def slice_vectors(vectors: NDArray[np.float32], sources: Sequence[VectorSource])
     return blobs
 
 
-def join_vectors(blobs: Sequence[bytes], sources: Sequence[int], dim: int) -> NDArray[Any]:
+def join_vectors(
+    blobs: Sequence[bytes], sources: Sequence[int] | NDArray[np.int64], dim: int
+) -> NDArray[Any]:
     """``(n, dim)`` of stored blobs: float16 if all are the model's, else float32."""
     n = len(blobs)
     if not n:
@@ -70,6 +74,17 @@ def join_vectors(blobs: Sequence[bytes], sources: Sequence[int], dim: int) -> ND
                 b"".join([blobs[i] for i in rows.tolist()]), dtype=dtype
             ).reshape(len(rows), dim)
     return out
+
+
+def stored_vectors(blobs: Strings, sources: NDArray[np.int64], dim: int) -> NDArray[Any]:
+    """``join_vectors`` of blobs that lie end to end, which are copied only where model's and
+    callers' are mixed."""
+    n = len(sources)
+    kinds = set(sources.tolist())
+    if len(kinds) > 1:
+        data = blobs.data.tobytes()
+        return join_vectors([data[a:b] for a, b in pairwise(blobs.offsets)], sources, dim)
+    return blobs.data.view("<f4" if kinds == {VectorSource.CALLER} else "<f2").reshape(n, dim)
 
 
 def slice_terms(batch: TermBatch) -> list[tuple[int, bytes, bytes]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +84,8 @@ class Connection:
         except apsw.Error as error:
             raise self._translated(error) from error
 
-    def each(self, sql: str, params: Sequence[Any] = ()) -> Iterator[Row]:
-        """The rows one by one; the transaction must outlast them."""
+    def each(self, sql: str, params: Sequence[Any] = ()) -> Generator[Row, None, None]:
+        """The rows one by one; the transaction must outlast them, or ``close`` them."""
         try:
             yield from self.raw.execute(sql, params)
         except apsw.Error as error:

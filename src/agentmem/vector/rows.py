@@ -29,7 +29,6 @@ This module imports pyarrow, so import it where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +41,7 @@ from agentmem.types import SCOPE_FIELDS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from agentmem.types import MemoryColumns
+    from agentmem.types import MemoryColumns, Strings
 
 __all__ = ["arrow_rows", "arrow_schema"]
 
@@ -83,69 +82,45 @@ def arrow_schema(dim: int) -> pa.Schema:
 
 
 def arrow_rows(rows: MemoryColumns) -> pa.RecordBatch:
-    """One record batch of whole memories; a caller's vectors are rounded to float16, others are
-    taken without a copy."""
+    """One record batch of whole memories, made of their buffers; a caller's vectors are rounded
+    to float16."""
     vectors: NDArray[Any] = rows.vectors
     if vectors.dtype != np.float16:
         vectors = native.to_f16(vectors)
-    scopes = rows.scope_table
-    schema = arrow_schema(vectors.shape[1])
     columns = {
-        "key": _numbers(rows.key),
-        "seq": _numbers(rows.seq),
-        "id": _bytes16(rows.id),
-        "content": arrow.utf8(rows.content),
-        "content_hash": _bytes16(rows.content_hash),
-        "metadata": arrow.utf8(rows.metadata),
-        **{
-            name: arrow.utf8(_looked_up({i: getattr(s, name) for i, s in scopes.items()}, rows))
-            for name in SCOPE_FIELDS
-        },
-        "actor_id": arrow.utf8(rows.actor_id),
-        "role": arrow.utf8(rows.role),
-        "memory_type": arrow.utf8(rows.memory_type),
-        "level": arrow.utf8([level if isinstance(level, str) else None for level in rows.level]),
-        "level_number": _optional([None if isinstance(n, str) else n for n in rows.level]),
-        "importance": _optional(rows.importance, np.float64),
-        "event_at": arrow.timestamp(_int64(rows.event_at)),
-        "created_at": arrow.timestamp(_int64(rows.created_at)),
-        "updated_at": arrow.timestamp(_int64(rows.updated_at)),
-        "expires_at": _optional(rows.expires_at, make=arrow.timestamp),
-        "position": _numbers(rows.position),
-        "idempotency_key": arrow.utf8(rows.idempotency_key),
+        "key": arrow.int64(rows.key),
+        "seq": arrow.int64(rows.seq),
+        "id": arrow.fixed_binary(rows.id, 16),
+        "content": _texts(rows.content),
+        "content_hash": arrow.fixed_binary(rows.content_hash, 16),
+        "metadata": _texts(rows.metadata),
+        **_scopes(rows),
+        "actor_id": _texts(rows.actor_id),
+        "role": _texts(rows.role),
+        "memory_type": _texts(rows.memory_type),
+        "level": _texts(rows.level),
+        "level_number": arrow.int64(rows.level_number.values, rows.level_number.valid),
+        "importance": arrow.float64(rows.importance.values, rows.importance.valid),
+        "event_at": arrow.timestamp(rows.event_at),
+        "created_at": arrow.timestamp(rows.created_at),
+        "updated_at": arrow.timestamp(rows.updated_at),
+        "expires_at": arrow.timestamp(rows.expires_at.values, rows.expires_at.valid),
+        "position": arrow.int64(rows.position),
+        "idempotency_key": _texts(rows.idempotency_key),
         "vector": arrow.fixed_list(vectors),
     }
-    batch = pa.record_batch(arrow.record_batch(columns))
-    # The kernel has no float64; its eight bytes travelled as an integer.
-    arrays = [
-        column.view(pa.float64()) if name == "importance" else column
-        for name, column in zip(schema.names, batch.columns, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return pa.record_batch(arrow.record_batch(columns))
 
 
-def _looked_up(names: dict[int, str | None], rows: MemoryColumns) -> list[str | None]:
-    return list(map(names.__getitem__, rows.scope))
+def _texts(column: Strings) -> arrow.Column:
+    return arrow.utf8_parts(column.offsets, column.data, column.valid)
 
 
-def _int64(values: Sequence[int]) -> NDArray[np.int64]:
-    return np.array(values, dtype=np.int64)
-
-
-def _numbers(values: Sequence[int]) -> arrow.Column:
-    return arrow.int64(_int64(values))
-
-
-def _bytes16(values: Sequence[bytes]) -> arrow.Column:
-    return arrow.fixed_binary(b"".join(values), 16)
-
-
-def _optional(
-    values: Sequence[float | None],
-    dtype: type[np.int64] | type[np.float64] = np.int64,
-    make: Callable[[NDArray[np.int64], NDArray[np.bool_]], arrow.Column] = arrow.int64,
-) -> arrow.Column:
-    """A column of eight-byte numbers of which some are missing."""
-    present = np.array([value is not None for value in values], dtype=np.bool_)
-    filled = np.array([0 if value is None else value for value in values], dtype=dtype)
-    return make(filled.view(np.int64), present)
+def _scopes(rows: MemoryColumns) -> dict[str, arrow.Column]:
+    """The columns of the scope's ids: few different ones, each of many rows."""
+    numbers, places = np.unique(rows.scope, return_inverse=True)
+    scopes = [rows.scope_table[number] for number in numbers.tolist()]
+    return {
+        name: arrow.utf8_at(places, [getattr(scope, name) for scope in scopes])
+        for name in SCOPE_FIELDS
+    }

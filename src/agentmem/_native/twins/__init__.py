@@ -12,13 +12,17 @@ from agentmem._native.twins.arrow import (
     fixed_binary,
     fixed_list,
     float32,
+    float64,
     int32,
     int64,
     record_batch,
     timestamp,
     utf8,
+    utf8_at,
+    utf8_parts,
 )
 from agentmem._native.twins.batching import Batches, flatten, make_batches
+from agentmem._native.twins.gather import gather
 from agentmem._native.twins.hashing import hash_texts
 from agentmem._native.twins.hybrid import WEIGHTS, Conversation
 from agentmem._native.twins.lexical import TermMemo, count_terms, fold, words_of
@@ -52,8 +56,10 @@ __all__ = [
     "fixed_list",
     "flatten",
     "float32",
+    "float64",
     "fold",
     "from_f16",
+    "gather",
     "hash_texts",
     "hits",
     "int8_scores",
@@ -75,5 +81,7 @@ __all__ = [
     "top_k_dot",
     "unit",
     "utf8",
+    "utf8_at",
+    "utf8_parts",
     "words_of",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ __all__ = [
     "fixed_binary",
     "fixed_list",
     "float32",
+    "float64",
     "int32",
     "int64",
     "record_batch",
     "timestamp",
     "utf8",
+    "utf8_at",
+    "utf8_parts",
 ]
 
 
@@ -40,6 +44,12 @@ def float32(values: Floats, valid: Mask = None) -> Any:
     import pyarrow as pa
 
     return _primitive(values, pa.float32(), valid)
+
+
+def float64(values: NDArray[np.float64], valid: Mask = None) -> Any:
+    import pyarrow as pa
+
+    return _primitive(values, pa.float64(), valid)
 
 
 def timestamp(values: NDArray[np.int64], valid: Mask = None) -> Any:
@@ -66,6 +76,23 @@ def utf8(values: Sequence[str | None]) -> Any:
     import pyarrow as pa
 
     return pa.array(values, pa.string())
+
+
+def utf8_parts(
+    offsets: NDArray[np.int32], data: bytes | NDArray[np.uint8], valid: Mask = None
+) -> Any:
+    text, ends = bytes(data), offsets.tolist()
+    if ends[0] != 0 or ends != sorted(ends) or ends[-1] > len(text):
+        raise ValueError("offsets must begin with 0, not fall, and end inside the data")
+    values = [text[a:b].decode() for a, b in pairwise(ends)]
+    present = [True] * len(values) if valid is None else valid.tolist()
+    return utf8([text if there else None for text, there in zip(values, present, strict=True)])
+
+
+def utf8_at(places: NDArray[np.int64], values: Sequence[str | None]) -> Any:
+    if any(not 0 <= place < len(values) for place in places.tolist()):
+        raise ValueError(f"a place is none of {len(values)} values")
+    return utf8([values[place] for place in places.tolist()])
 
 
 def record_batch(columns: Mapping[str, Any]) -> Any:
