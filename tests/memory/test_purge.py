@@ -63,6 +63,7 @@ def tell(mem: Memory) -> list[bytes]:
 def caches(mem: Memory) -> list[int]:
     stats = mem.stats()
     return [
+        stats["embedder"]["cache"]["entries"],
         mem._engine.items.stats()["entries"],
         stats["index"]["rows"],
     ]
@@ -85,7 +86,7 @@ def test_nothing_is_left_of_it(mem: Memory, path: Path, tmp_path: Path, way: str
     else:
         mem.reset()
     assert files_with(path, traces) == []
-    assert caches(mem) == [0, 0]
+    assert caches(mem) == [0, 0, 0]
     assert mem._engine.analyzer._memo is not words
     assert mem.check()["ok"]
     mem.backup(tmp_path / "copy")
@@ -144,7 +145,7 @@ def test_one_that_a_reader_held_up_is_finished_later(path: Path) -> None:
             snapshot.stats()
             with pytest.raises(StoreTimeoutError, match="agentmem check --repair"):
                 mem.purge(user_id="secret-user")
-            assert caches(mem) == [0, 0]
+            assert caches(mem) == [0, 0, 0]
         reader.close()
         mem.add("others go on", user_id="other")
         assert not mem.check()["ok"]

@@ -17,7 +17,6 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -58,13 +57,9 @@ def create(
 
 
 def remember(embedder: Embedder, config: EmbeddingConfig) -> CachingEmbedder:
-    """The embedder behind a memory of what it embedded before; a static model has embedded a text
-    before it could be looked up, and nothing of it is remembered."""
+    """The embedder behind a memory of what it embedded before."""
     from agentmem.embed.caching import CachingEmbedder
-    from agentmem.embed.local import LocalEmbedder
 
-    if isinstance(embedder, LocalEmbedder) and embedder.kind == "static":
-        config = replace(config, cache_entries=0)
     return CachingEmbedder(embedder, config)
 
 

@@ -96,12 +96,10 @@ class CachingEmbedder:
         texts: Sequence[str],
         compute: Callable[[Sequence[str]], NDArray[np.float32]],
     ) -> NDArray[np.float32]:
-        if not self._most:
-            return compute(texts)
         from agentmem._native.hashing import hash_texts
 
         wanted = checked(texts)
-        if not wanted:
+        if not self._most or not wanted:
             return compute(wanted)
         try:
             digests = hash_texts(wanted)
@@ -132,16 +130,21 @@ class CachingEmbedder:
     ) -> NDArray[np.float32]:
         """The same for one text, without what only many need: a small model is as quick as that."""
         with self._lock:
-            generation = self._generation
+            generation, rows = self._generation, self._rows
             row = self._places.get(key)
             if row is not None and (not self._ttl or self._born[row] >= monotonic() - self._ttl):
+                assert rows is not None
                 self._hits += 1
                 self._places.move_to_end(key)
-                assert self._rows is not None
-                return self._rows[row : row + 1].copy()
+                return rows[row : row + 1].copy()
             self._misses += 1
         computed = compute(wanted)
-        self._keep([key], computed, generation)
+        if rows is None:
+            self._keep([key], computed, generation)
+            return computed
+        with self._lock:
+            if generation == self._generation:
+                rows[self._place(key, monotonic())] = computed
         return computed
 
     def _known(self, keys: list[bytes]) -> tuple[int, dict[int, int], NDArray[np.float32] | None]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agentmem.errors import ClosedError, InvalidInputError, ModelError
 
@@ -63,10 +63,6 @@ class LocalEmbedder:
     @property
     def name(self) -> str:
         return self._described.name
-
-    @property
-    def kind(self) -> Literal["onnx", "static"]:
-        return self._described.kind
 
     @property
     def dim(self) -> int:
