@@ -209,10 +209,8 @@ class IndexRows:
 
     keys: NDArray[np.int64]
     seqs: NDArray[np.int64]
-    scopes: NDArray[np.int64]  # interned scope ids; equal id = same run
-    positions: NDArray[np.int64]
+    scopes: NDArray[np.int64]  # interned scope ids; equal id = same run, in the order of keys
     event_at: NDArray[np.int64]
-    created_at: NDArray[np.int64]
     expires_at: NDArray[np.int64]  # NEVER where it does not expire
     importance: NDArray[np.float32]  # NaN where not given
     actors: NDArray[np.int64]  # a number per actor_id (see ``actor_number``), 0 where none

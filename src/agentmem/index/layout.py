@@ -6,6 +6,7 @@ are spread over segments.
 
 from __future__ import annotations
 
+from math import log1p
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,9 +64,9 @@ class Layout:
         scopes = self._join("scopes")
         self._order = _order(self._join("keys"), scopes)
         alone = frozenset[int]().union(*(part.segment.alone for part in view.parts))
-        self.starts = _starts_of(scopes[self._order], alone)
+        self.starts = _starts_of(self._in_order(scopes), alone)
         self.slots = self._spread()
-        lengths = self._join_lengths()[self._order]
+        lengths = self._in_order(self._join_lengths())
         n, length = (view.n, view.length) if whole is None else (whole.n, whole.length)
         self.length_part = length_part(lengths, length / n if n else 0.0)
         self.actors = self._number_actors(analyzer)
@@ -94,7 +95,7 @@ class Layout:
         try:
             return self._columns[name]
         except KeyError:
-            made = self._columns[name] = self._join(name)[self._order]
+            made = self._columns[name] = self._in_order(self._join(name))
             return made
 
     def dates(self, cues: Cues, days: float) -> NDArray[np.float32]:
@@ -102,6 +103,9 @@ class Layout:
         return date_part(self.column("event_at"), cues, days)
 
     # -- making it ------------------------------------------------------------------------
+
+    def _in_order(self, column: NDArray[Any]) -> NDArray[Any]:
+        return column if self._order is None else column[self._order]
 
     def _join(self, name: str) -> NDArray[Any]:
         """A column of all live rows, part after part."""
@@ -118,21 +122,24 @@ class Layout:
 
     def _spread(self) -> list[NDArray[np.int32]]:
         """Per part the slot of each row, -1 where it is not live."""
-        places = np.empty(self.n, np.int32)
-        places[self._order] = np.arange(self.n, dtype=np.int32)
-        slots = []
+        places = np.arange(self.n, dtype=np.int32)
+        if self._order is not None:
+            slots = places
+            places = np.empty_like(slots)
+            places[self._order] = slots
+        spread = []
         begin = 0
         for rows, live in zip(self._parts, self._live, strict=True):
             n = len(rows.keys)
             if live is None:
-                slots.append(places[begin : begin + n].copy())
+                spread.append(places[begin : begin + n].copy())
                 begin += n
             else:
                 found = np.full(n, -1, np.int32)
                 found[live] = places[begin : begin + len(live)]
-                slots.append(found)
+                spread.append(found)
                 begin += len(live)
-        return slots
+        return spread
 
     def _number_actors(self, analyzer: Analyzer) -> NDArray[np.int32]:
         """Per slot who said it, from 1, 0 where nobody is known; and what they are called."""
@@ -142,7 +149,7 @@ class Layout:
         stored = self._join("actors")
         if not stored.any():
             return np.zeros(self.n, np.int32)
-        numbers, codes = np.unique(stored[self._order], return_inverse=True)
+        numbers, codes = np.unique(self._in_order(stored), return_inverse=True)
         self.anonymous = bool(numbers[0] == 0)
         if not self.anonymous:
             codes += 1
@@ -167,7 +174,7 @@ def length_part(lengths: NDArray[np.uint32], mean: float) -> NDArray[np.float32]
     """ln(1 + length / mean), as a share of what a text of four times the mean length has."""
     if not mean:
         return np.zeros(len(lengths), np.float32)
-    part = np.log1p(lengths / mean) / np.log1p(_LONG)
+    part = np.log1p(lengths / mean) / log1p(_LONG)
     made: NDArray[np.float32] = np.minimum(part, 1.0).astype(np.float32)
     return made
 
@@ -183,9 +190,13 @@ def _starts_of(scopes: NDArray[np.int64], alone: frozenset[int]) -> NDArray[np.i
     return begins.nonzero()[0].astype(np.int32)
 
 
-def _order(keys: NDArray[np.int64], scopes: NDArray[np.int64]) -> NDArray[np.intp]:
-    """By scope, then key.  Two stable sorts: on rows that mostly are in order they are fast."""
-    if np.all(keys[1:] > keys[:-1]):
+def _order(keys: NDArray[np.int64], scopes: NDArray[np.int64]) -> NDArray[np.intp] | None:
+    """By scope, then key; None where they are in this order.  Two stable sorts: on rows that
+    mostly are in order they are fast."""
+    if (keys[1:] > keys[:-1]).all():
+        # One session after the other, as those of one user mostly come.
+        if (scopes[1:] >= scopes[:-1]).all():
+            return None
         return np.argsort(scopes, kind="stable")
     by_key = np.argsort(keys, kind="stable")
     return by_key[np.argsort(scopes[by_key], kind="stable")]

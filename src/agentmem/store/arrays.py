@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem._native import columns
 from agentmem._native import vectors as native
 from agentmem.types import NEVER, IndexRows, Strings, TermBatch, VectorSource
 
@@ -25,10 +26,11 @@ __all__ = [
 
 #: What ``to_index_rows`` reads, of ``memories m``, ``vectors v`` and ``terms t``.
 INDEX_COLUMNS = (
-    "m.key, m.seq, m.scope, m.position, m.event_at, m.created_at,"
+    "m.key, m.seq, m.scope, m.event_at,"
     f" ifnull(m.expires_at, {NEVER}), m.importance, v.source, v.data, t.length, t.terms, t.counts,"
     " m.actor_id"
 )
+_KINDS = "qqqqqfqoIbbo"
 
 
 def pack_vectors(vectors: NDArray[np.float32], source: VectorSource) -> tuple[bytes, int]:
@@ -98,32 +100,39 @@ def slice_terms(batch: TermBatch) -> list[tuple[int, bytes, bytes]]:
     ]
 
 
-def to_index_rows(rows: Sequence[tuple[Any, ...]], dim: int) -> IndexRows:
+def to_index_rows(rows: list[tuple[Any, ...]], dim: int) -> IndexRows:
     """Rows selected as ``INDEX_COLUMNS``, ascending by key, without their scope table."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 14
-    keys, seqs, scopes, positions, event_at, created_at, expires_at = np.array(
-        columns[:7], dtype=np.int64
-    )
-    sizes = np.fromiter(map(len, columns[11]), dtype=np.int64, count=len(rows)) // 8
+    (
+        keys,
+        seqs,
+        scopes,
+        event_at,
+        expires_at,
+        importance,
+        sources,
+        vectors,
+        lengths,
+        (terms, sizes),
+        (counts, _),
+        actors,
+    ) = columns.split(rows, _KINDS)
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum(sizes, out=offsets[1:])
-    numbers = {name: actor_number(name) for name in set(columns[13])}
+    np.cumsum(sizes // 8, out=offsets[1:])
+    numbers = {name: actor_number(name) for name in set(actors)}
     return IndexRows(
         keys=keys,
         seqs=seqs,
         scopes=scopes,
-        positions=positions,
         event_at=event_at,
-        created_at=created_at,
         expires_at=expires_at,
-        importance=np.array(columns[7], dtype=np.float32),  # None becomes NaN
-        actors=np.array([numbers[name] for name in columns[13]], dtype=np.int64),
-        vectors=join_vectors(columns[9], columns[8], dim),
+        importance=importance,
+        actors=np.array([numbers[name] for name in actors], dtype=np.int64),
+        vectors=join_vectors(vectors, sources, dim),
         terms=TermBatch(
             offsets=offsets,
-            terms=np.frombuffer(b"".join(columns[11]), dtype="<u8"),
-            counts=np.frombuffer(b"".join(columns[12]), dtype="<u2"),
-            lengths=np.array(columns[10], dtype=np.uint32),
+            terms=np.frombuffer(terms, dtype="<u8"),
+            counts=np.frombuffer(counts, dtype="<u2"),
+            lengths=lengths,
         ),
         actor_table={number: name for name, number in numbers.items() if name is not None},
     )
@@ -166,9 +175,7 @@ def join_rows(parts: Sequence[IndexRows]) -> IndexRows:
         keys=column("keys"),
         seqs=column("seqs"),
         scopes=column("scopes"),
-        positions=column("positions"),
         event_at=column("event_at"),
-        created_at=column("created_at"),
         expires_at=column("expires_at"),
         importance=column("importance"),
         actors=column("actors"),

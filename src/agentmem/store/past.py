@@ -172,7 +172,7 @@ class Past(Snapshot):
         from agentmem.store.arrays import slice_terms, slice_vectors
 
         rows = self._db.rows(
-            "SELECT m.key, m.previous_seq, m.scope, m.position, m.event_at, m.created_at,"
+            "SELECT m.key, m.previous_seq, m.scope, m.event_at,"
             f" ifnull(m.expires_at, {NEVER}), m.importance, m.actor_id, m.content, m.content_hash"
             f" FROM versions m WHERE {inside}{self._then('m')}",
             params,
@@ -180,14 +180,14 @@ class Past(Snapshot):
         if not rows:
             return {}
         kept = self._kept(inside, params)
-        vectors, terms = self._remake([row[9] for row in rows])
+        vectors, terms = self._remake([row[7] for row in rows])
         made = slice_vectors(vectors, [VectorSource.MODEL] * len(rows))
         found = {}
         for row, vector, words in zip(rows, made, slice_terms(terms), strict=True):
             text, data = kept.get(row[0], (None, None))
-            caller = text == row[10] and data is not None
+            caller = text == row[8] and data is not None
             source = VectorSource.CALLER if caller else VectorSource.MODEL
-            found[row[0]] = (*row[:8], int(source), data if caller else vector, *words, row[8])
+            found[row[0]] = (*row[:6], int(source), data if caller else vector, *words, row[6])
         return found
 
     def _kept(self, inside: str, params: list[Any]) -> dict[int, tuple[bytes, bytes | None]]:

@@ -18,6 +18,7 @@ __all__ = [
     "make_scope",
     "partition_scopes",
     "scope_table",
+    "scopes_in",
     "scopes_matching",
     "to_records",
 ]
@@ -76,6 +77,20 @@ def partition_scopes(connection: Connection, partition: PartitionKey) -> list[in
     return connection.values(
         f"SELECT scope FROM scopes WHERE {partition.column} = ?", (partition.value,)
     )
+
+
+def scopes_in(
+    connection: Connection, partition: PartitionKey, known: dict[int, Scope]
+) -> list[int]:
+    """Scope ids of a partition that is not the whole store; ``known`` is a cache that learns what
+    they are, which whoever reads the partition's rows will want to know."""
+    assert partition.column in SCOPE_FIELDS
+    rows = connection.rows(
+        f"SELECT scope, user_id, agent_id, run_id, org_id FROM scopes WHERE {partition.column} = ?",
+        (partition.value,),
+    )
+    known.update((row[0], Scope(*row[1:])) for row in rows)
+    return [row[0] for row in rows]
 
 
 def scope_table(

@@ -16,6 +16,7 @@ from agentmem.store.rows import (
     integers,
     partition_scopes,
     scope_table,
+    scopes_in,
     scopes_matching,
     to_records,
 )
@@ -253,9 +254,9 @@ class Snapshot:
 
     def _keys_of(self, partition: PartitionKey) -> list[int] | None:
         """Ascending keys of a partition; None for the whole store."""
-        scopes = partition_scopes(self._db, partition)
-        if scopes is None:
+        if partition.column is None:
             return None
+        scopes = scopes_in(self._db, partition, self._scopes)
         # Keys alone first: they are in the index, and sorting them makes the fetch sequential.
         keys: list[int] = self._db.values(
             "SELECT key FROM memories WHERE scope IN carray(?)", (integers(scopes),)

@@ -1,0 +1,3 @@
+from typing import Any
+
+def split(rows: list[tuple[Any, ...]], kinds: str) -> list[Any]: ...
