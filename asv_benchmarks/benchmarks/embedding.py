@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import queue
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from agentmem import embed, models
-from agentmem.config import EmbeddingConfig
+from agentmem.config import EmbeddingConfig, usable_cores
 from benchmarks import common
 
 if TYPE_CHECKING:
@@ -163,6 +165,101 @@ class OneCaller:
                     embedder.embed([text])
                 times.append(time.perf_counter() - begin)
             ratios.append(times[0] / times[1])
+        return statistics.median(ratios)
+
+    track_against_one_thread.unit = "ratio"  # type: ignore[attr-defined]
+
+
+#: Threads of a call, and whether they wait awake for the next operator.
+SESSIONS = {"one thread": (1, False), "two, asleep": (2, False), "two, awake": (2, True)}
+
+
+class _LoneSessions:
+    param_names = ("model", "session")
+    timeout = 300
+
+    def setup(self, name: str, kind: str) -> None:
+        import numpy as np
+
+        from agentmem.embed.text import Reader
+
+        self.files = models.provision(name)
+        reader = Reader(self.files.tokenizer, self.files.max_length, special=True)
+        ids = [np.array([row], np.int64) for row in reader.ids(common.texts(40))]
+        self.calls = [(row, np.ones_like(row)) for row in ids]
+        before = common.resident()
+        self.run = self.opened(kind)
+        self.run()
+        self.bytes = common.resident() - before
+
+    def opened(self, kind: str) -> Callable[[], None]:
+        """All texts, one after the other, by a session of that kind."""
+        from agentmem.embed.sessions import open_session, run
+
+        threads, awake = SESSIONS[kind]
+        session = open_session(self.files, threads, awake=awake)
+
+        def call() -> None:
+            for ids, mask in self.calls:
+                run(session, ids, mask, self.files.name)
+
+        return call
+
+
+class LoneSessions(_LoneSessions):
+    """Sessions that could serve a lone caller, one text a call."""
+
+    params = (TRANSFORMERS, list(SESSIONS))
+
+    def track_texts_per_second(self, name: str, kind: str) -> float:
+        return len(self.calls) / best([self.run], 0.5)[0]
+
+    track_texts_per_second.unit = "texts/s"  # type: ignore[attr-defined]
+
+    def track_processor_ms(self, name: str, kind: str) -> float:
+        """Of all threads, a text."""
+        times = []
+        for _ in range(3):
+            begin = time.process_time()
+            self.run()
+            times.append(time.process_time() - begin)
+        return 1e3 * min(times) / len(self.calls)
+
+    track_processor_ms.unit = "ms"  # type: ignore[attr-defined]
+
+    def track_resident_mib(self, name: str, kind: str) -> float:
+        """Memory that opening and using the session added."""
+        return self.bytes / 2**20
+
+    track_resident_mib.unit = "MiB"  # type: ignore[attr-defined]
+
+
+class LoneSessionsBusy(_LoneSessions):
+    """The same while another program keeps each core busy: against one thread, in turns."""
+
+    params = (TRANSFORMERS[:1], list(SESSIONS)[1:])
+
+    def setup(self, name: str, kind: str) -> None:
+        super().setup(name, kind)
+        self.narrow = self.opened("one thread")
+        self.others = [
+            subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            for _ in range(usable_cores())
+        ]
+
+    def teardown(self, *_: object) -> None:
+        for process in self.others:
+            process.kill()
+            process.wait()
+
+    def track_against_one_thread(self, name: str, kind: str) -> float:
+        ratios = []
+        for _ in range(7):
+            begin = time.perf_counter()
+            self.narrow()
+            middle = time.perf_counter()
+            self.run()
+            ratios.append((middle - begin) / (time.perf_counter() - middle))
         return statistics.median(ratios)
 
     track_against_one_thread.unit = "ratio"  # type: ignore[attr-defined]

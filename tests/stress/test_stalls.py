@@ -130,9 +130,14 @@ def test_tasks_share_a_thread_whose_times_say_nothing() -> None:
     assert "others" not in found
 
 
-def samples(rss: list[float], every: float = 2.0) -> list[dict[str, Any]]:
+def samples(
+    rss: list[float], every: float = 2.0, caches: list[float] | None = None
+) -> list[dict[str, Any]]:
     same = {"wal_bytes": 1 << 20, "files": 20, "threads": 9}
-    return [{"second": every * i, "rss_bytes": value, **same} for i, value in enumerate(rss)]
+    return [
+        {"second": every * i, "rss_bytes": value, "cache_bytes": caches[i] if caches else 0, **same}
+        for i, value in enumerate(rss)
+    ]
 
 
 def test_what_grows_is_told_from_what_is_flat() -> None:
@@ -148,6 +153,19 @@ def test_what_grows_is_told_from_what_is_flat() -> None:
     assert trends(samples(warming))["rss_bytes"]["verdict"] == "flat"  # caches were filling
     assert {one["verdict"] for one in trends(samples(noisy)).values()} == {"flat"}
     assert trends(samples(noisy, every=0.5)) == {}  # too short to say
+
+
+def test_caches_that_fill_are_told_from_what_leaks() -> None:
+    mib = 1 << 20
+    growing = [300 * mib + i * mib for i in range(60)]
+    filling = [i * 1.0 * mib for i in range(60)]
+
+    def verdicts(caches: list[float]) -> list[str]:
+        found = trends(samples(growing, caches=caches))
+        return [found[name]["verdict"] for name in ("rss_bytes", "cache_bytes", "rest_bytes")]
+
+    assert verdicts(filling) == ["growing", "growing", "flat"]
+    assert verdicts([20.0 * mib] * 60) == ["growing", "flat", "growing"]
 
 
 @pytest.mark.parametrize(

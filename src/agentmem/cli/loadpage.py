@@ -22,6 +22,8 @@ _PARTS = {
 #: Sample's field -> what it is called, and the size of one as it is told.
 _TRENDS = {
     "rss_bytes": ("resident memory", "MiB", 1 << 20),
+    "cache_bytes": ("of it caches", "MiB", 1 << 20),
+    "rest_bytes": ("the rest", "MiB", 1 << 20),
     "wal_bytes": ("WAL", "MiB", 1 << 20),
     "files": ("open files", "", 1),
     "threads": ("threads", "", 1),
@@ -149,7 +151,8 @@ def _resources(samples: list[dict[str, Any]]) -> list[str]:
     busy = sum(sample["processors"] for sample in samples) / len(samples)
     lines = [
         f"memory: {size_text(samples[0]['rss_bytes'])} at first, at most"
-        f" {size_text(most('rss_bytes'))}, {size_text(last['rss_bytes'])} at last;"
+        f" {size_text(most('rss_bytes'))}, {size_text(last['rss_bytes'])} at last, of them caches"
+        f" {size_text(last['cache_bytes'])};"
         f" {busy:.1f} processors busy",
         f"store: {last['memories']:,} memories, database {size_text(last['database_bytes'])},"
         f" WAL at most {size_text(most('wal_bytes'))}",

@@ -210,12 +210,17 @@ class Store(OpenFolder):
 
     # -- the rest of the port
     def stats(self) -> dict[str, Any]:
-        """Of this process: its read connections; of the folder: the length of the WAL."""
+        """Of this process: its read connections, and what SQLite holds in memory for all stores
+        together, which is pages before all; of the folder: the length of the WAL."""
         try:
             wal = os.stat(f"{self._database}-wal").st_size
         except FileNotFoundError:
             wal = 0
-        return {"wal_bytes": wal, "readers": self._readers.stats()}
+        return {
+            "wal_bytes": wal,
+            "sqlite_bytes": apsw.memory_used(),
+            "readers": self._readers.stats(),
+        }
 
     def settle(self) -> None:
         """Put what is committed on the disk, where a commit alone does not (durability

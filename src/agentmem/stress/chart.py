@@ -123,7 +123,8 @@ def _latency(axes: Axes, at: Sequence[float], samples: Sequence[dict[str, Any]])
 
 
 def _memory(axes: Axes, at: Sequence[float], samples: Sequence[dict[str, Any]]) -> None:
-    _lines(axes, at, samples, {"rss_bytes": "resident memory"}, 1 / _MIB)
+    names = {"rss_bytes": "resident memory", "cache_bytes": "of it caches"}
+    _lines(axes, at, samples, names, 1 / _MIB)
     axes.set_ylabel("MiB")
 
 

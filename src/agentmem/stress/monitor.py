@@ -26,6 +26,7 @@ _ADDED_UP = (
     "errors",
     "processors",
     "rss_bytes",
+    "cache_bytes",
     "queue",
     "behind",
     "connections",
@@ -48,6 +49,7 @@ class Sample:
     errors: int  # since the phase began
     processors: float  # kept busy
     rss_bytes: int
+    cache_bytes: int  # of them what caches hold: database pages, indexes, vectors, answers
     written_bytes: int | None  # to storage, since the process began
     wal_bytes: int
     database_bytes: int
@@ -123,6 +125,7 @@ class Monitor:
             errors=self._recorder.errors.total(),
             processors=processors,
             rss_bytes=machine.resident_bytes(),
+            cache_bytes=_cached(stats),
             written_bytes=machine.disk_written(),
             wal_bytes=stats["store"]["wal_bytes"],
             database_bytes=stats["store"]["database_bytes"],
@@ -159,6 +162,13 @@ def combine(samples: Iterable[Sample]) -> Sample:
         shares = [value for part in parts if (value := getattr(part, name)) is not None]
         values[name] = sum(shares) / len(shares) if shares else None
     return Sample(**values)
+
+
+def _cached(stats: dict[str, Any]) -> int:
+    """Bytes in caches, each of which has a bound; pages of a growing database fill theirs slowly."""
+    search = stats["search"]
+    held = (stats["embedder"]["cache"], stats["index"], search["items"], search["answers"])
+    return int(stats["store"]["sqlite_bytes"] + sum(cache["bytes"] for cache in held))
 
 
 def _share(part: int, rest: int) -> float | None:

@@ -7,9 +7,11 @@ from typing import Any
 
 __all__ = ["trends"]
 
-#: Sample's field -> the share of its mean, and the amount, within which a change is none.
+#: What is measured -> the share of its mean, and the amount, within which a change is none.
 _MEASURED = {
     "rss_bytes": (0.01, 2 << 20),
+    "cache_bytes": (0.01, 2 << 20),
+    "rest_bytes": (0.01, 2 << 20),
     "wal_bytes": (0.2, 4 << 20),
     "files": (0.02, 1.0),
     "threads": (0.02, 1.0),
@@ -19,9 +21,12 @@ _FEWEST = 10  # samples in it
 
 
 def trends(samples: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Of the second half of a phase, when caches are full: per field ``per_hour`` (the slope of the
-    line that lies nearest to the samples), ``mean``, and ``verdict``: "flat", "growing" or
-    "shrinking", by what the line changes in that time.  Nothing of a phase under a minute.
+    """Of the second half of a phase: per field ``per_hour`` (the slope of the line that lies
+    nearest to the samples), ``mean``, and ``verdict``: "flat", "growing" or "shrinking", by what
+    the line changes in that time.  Nothing of a phase under a minute.
+
+    ``rest_bytes`` is what is resident beside the caches.  Those have bounds and may take long to
+    fill, since a database grows with its history; the rest has no reason to grow.
     """
     half = samples[len(samples) // 2 :]
     if len(half) < _FEWEST or half[-1]["second"] - half[0]["second"] < _SHORTEST:
@@ -29,7 +34,7 @@ def trends(samples: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     seconds = [sample["second"] for sample in half]
     found = {}
     for name, (share, amount) in _MEASURED.items():
-        values = [sample[name] for sample in half]
+        values = [_value(sample, name) for sample in half]
         mean = sum(values) / len(values)
         slope = _slope(seconds, values)
         change = slope * (seconds[-1] - seconds[0])
@@ -37,6 +42,12 @@ def trends(samples: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         verdict = "flat" if flat else "growing" if change > 0 else "shrinking"
         found[name] = {"per_hour": 3600 * slope, "mean": mean, "verdict": verdict}
     return found
+
+
+def _value(sample: dict[str, Any], name: str) -> float:
+    if name == "rest_bytes":
+        return float(sample["rss_bytes"] - sample["cache_bytes"])
+    return float(sample[name])
 
 
 def _slope(at: Sequence[float], values: Sequence[float]) -> float:
