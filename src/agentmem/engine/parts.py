@@ -49,7 +49,8 @@ __all__ = ["Parts"]
 _T = TypeVar("_T")
 
 #: Groups of writers beyond those that can embed at the same time: no core of the model waits while
-#: one commits.  20 threads came to 0.77 of the batch rate with one, 0.62 with none, 0.70 with two.
+#: one commits.  Tried once by hand in the benchmark ``write.AddFromMany``, whose 20 threads came to
+#: 0.77 of the batch rate with one, 0.62 with none, 0.70 with two.
 _COMMITTING = 1
 
 _log = logging.getLogger("agentmem.store")

@@ -165,7 +165,7 @@ def combine(samples: Iterable[Sample]) -> Sample:
 
 
 def _cached(stats: dict[str, Any]) -> int:
-    """Bytes in caches, each of which has a bound; pages of a growing database fill theirs slowly."""
+    """Bytes in caches.  All are bounded; pages of a growing database fill theirs slowly."""
     search = stats["search"]
     held = (stats["embedder"]["cache"], stats["index"], search["items"], search["answers"])
     return int(stats["store"]["sqlite_bytes"] + sum(cache["bytes"] for cache in held))
