@@ -6,6 +6,7 @@ these shapes; ``engine`` is the one place where the concrete classes meet them.
 
 from __future__ import annotations
 
+from agentmem.ports.lookups import LookUps
 from agentmem.ports.projecting import HotIndex, LargeIndex, Projection
 from agentmem.ports.storing import Filter, Snapshot, StaleSnapshot, Store, WriteTransaction
 from agentmem.ports.text import Analyzer, Embedder, Remake
@@ -18,6 +19,7 @@ __all__ = [
     "Filter",
     "HotIndex",
     "LargeIndex",
+    "LookUps",
     "Progress",
     "Projection",
     "Remake",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from agentmem.ports.lookups import LookUps
 from agentmem.ports.text import Remake
 from agentmem.ports.work import Progress
 
@@ -43,7 +44,7 @@ class Filter(Protocol):
         ...
 
 
-class Snapshot(Protocol):
+class Snapshot(LookUps, Protocol):
     """One read transaction: everything it answers is as of ``seq``."""
 
     @property
@@ -97,10 +98,6 @@ class Snapshot(Protocol):
         """The live memories among ``keys``."""
         ...
 
-    def by_ids(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
-        """The live memories among ``ids``; expired ones too (the caller decides)."""
-        ...
-
     def matching_keys(
         self, partition: PartitionKey, where: Filter, among: Sequence[int] | None = None
     ) -> NDArray[np.int64]:
@@ -147,24 +144,6 @@ class Snapshot(Protocol):
         Raises:
             NotFoundError: a key without a vector.
         """
-        ...
-
-    # -- what a write asks before it inserts (also through ``WriteTransaction.view``)
-    def known_vectors(self, scopes: Sequence[Scope], hashes: Sequence[bytes]) -> list[bytes | None]:
-        """Per item the stored, model-made vector (float16 bytes) of the same exact scope and
-        text, or None."""
-        ...
-
-    def idempotent(self, scopes: Sequence[Scope], keys: Sequence[str | None]) -> list[int | None]:
-        """Per item the key of the live memory of this exact scope that was added with this
-        idempotency key, or None."""
-        ...
-
-    def duplicates(
-        self, scopes: Sequence[Scope], hashes: Sequence[bytes], at: int | None = None
-    ) -> list[int | None]:
-        """Per item the key of the oldest live memory of this exact scope with this text; with
-        ``at`` (microseconds) of those alone that have not expired by then."""
         ...
 
     # -- the log
@@ -243,6 +222,11 @@ class WriteTransaction(Protocol):
     @property
     def now(self) -> int:
         """The commit time in microseconds; never earlier than any event in the log."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """The last event, of this transaction if it has made any."""
         ...
 
     @property
@@ -339,6 +323,12 @@ class Store(Protocol):
         Raises:
             StoreTimeoutError: no connection became free in time.
         """
+        ...
+
+    def glance(self) -> AbstractContextManager[LookUps]:
+        """What a write asks before it is made.  A transaction is begun only for what cannot be
+        told without one: that a scope does not have a text the store mostly knows.  It may not
+        know of one that another process has added of late; then its vector is computed again."""
         ...
 
     def peek(self) -> AbstractContextManager[Snapshot]:

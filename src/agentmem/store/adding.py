@@ -8,6 +8,8 @@ costs more than it saves.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby, repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,7 +19,7 @@ from agentmem.errors import ConflictError
 from agentmem.inputs import shorten
 from agentmem.store import lookups
 from agentmem.store.connection import Connection
-from agentmem.store.rows import find_scopes, integers, make_scope
+from agentmem.store.rows import find_scopes, integers, make_scope, read_texts
 from agentmem.store.schema import MEMORY_COLUMNS, shelf_of
 from agentmem.types import Event, NewMemory, Scope, TermBatch, VectorSource
 
@@ -72,23 +74,24 @@ def add_rows(
 
 def _places(connection: Connection, memories: Sequence[NewMemory]) -> tuple[list[int], list[int]]:
     """Per memory its scope id and its position in that scope."""
-    found = find_scopes(connection, (memory.scope for memory in memories))
-    places = {scope: [number, position] for scope, (number, position) in found.items()}
+    places = find_scopes(connection, (memory.scope for memory in memories))
     numbers: list[int] = []
     positions: list[int] = []
-    scope: Scope | None = None
-    place = [0, 0]
-    for memory in memories:
-        if memory.scope is not scope:
-            scope = memory.scope
-            known = places.get(scope)
-            if known is None:
-                known = places[scope] = [make_scope(connection, scope), 0]
-            place = known
-        numbers.append(place[0])
-        positions.append(place[1])
-        place[1] += 1
-    connection.many("UPDATE scopes SET next_position = ?2 WHERE scope = ?1", list(places.values()))
+    for scope, each in groupby(memories, attrgetter("scope")):
+        hashes = [memory.content_hash for memory in each]
+        place = places.get(scope)
+        if place is None:
+            place = places[scope] = make_scope(connection, scope)
+        elif place.worth_reading:
+            read_texts(connection, place)
+        numbers += repeat(place.number, len(hashes))
+        positions += range(place.position, place.position + len(hashes))
+        place.position += len(hashes)
+        connection.places.note(place, hashes)
+    connection.many(
+        "UPDATE scopes SET next_position = ?2 WHERE scope = ?1",
+        [(place.number, place.position) for place in places.values()],
+    )
     return numbers, positions
 
 

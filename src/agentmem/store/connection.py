@@ -14,6 +14,7 @@ from agentmem.config import StoreConfig
 from agentmem.errors import ClosedError, StorePathError
 from agentmem.store import forking, numbers
 from agentmem.store.faults import leaves_connection_usable, translate
+from agentmem.store.places import Places
 
 __all__ = ["DATABASE_NAME", "PAGE_SIZE", "Connection", "Place", "open_connection"]
 
@@ -50,7 +51,10 @@ class Place:
 class Connection:
     """Used by one thread at a time.  ``broken`` says that it must not be used again."""
 
-    __slots__ = ("__weakref__", "_busy_ms", "_folder", "broken", "file", "raw", "state", "version")
+    __slots__ = (
+        *("__weakref__", "_busy_ms", "_doubted", "_folder"),
+        *("broken", "file", "places", "raw", "state", "version"),
+    )
 
     def __init__(self, raw: apsw.Connection, place: Place, file: forking.File | None) -> None:
         self.raw = raw
@@ -58,16 +62,32 @@ class Connection:
         self._folder = place.folder
         self._busy_ms = place.busy_ms
         self.broken = False
-        # What the pool last learned through this connection: ``PRAGMA data_version`` and the
-        # state of the store then (see snapshot.State).
+        # What was last learned through this connection: ``PRAGMA data_version``, and the state
+        # of the store then (``State``) and of some of its scopes.
         self.version: int = -1
         self.state: Any = None
+        self.places = Places()
+        self._doubted: int = -1
+
+    def doubt(self) -> None:
+        """A transaction begins that changes what is known, unless it commits: see ``trust``."""
+        self._doubted, self.version = self.version, -1
+
+    def trust(self, state: Any) -> None:
+        """The transaction has committed and this is the state it left; SQLite's version, which
+        only others' commits change, is what it was."""
+        self.state, self.version = state, self._doubted
+
+    def forget(self) -> None:
+        """Nothing that was learned holds any more, nor will by ``trust``."""
+        self.version = self._doubted = -1
+        self.places.clear()
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         try:
             self.raw.execute(sql, params)
         except apsw.Error as error:
-            raise self._translated(error) from error
+            raise self.translated(error) from error
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Measured: 1.8 times as fast as multi-row ``VALUES``, and one statement to cache."""
@@ -76,27 +96,27 @@ class Connection:
         except apsw.ConstraintError:
             raise  # the caller knows which rule it means
         except apsw.Error as error:
-            raise self._translated(error) from error
+            raise self.translated(error) from error
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         try:
             return self.raw.execute(sql, params).fetchall()
         except apsw.Error as error:
-            raise self._translated(error) from error
+            raise self.translated(error) from error
 
     def each(self, sql: str, params: Sequence[Any] = ()) -> Generator[Row, None, None]:
         """The rows one by one; the transaction must outlast them, or ``close`` them."""
         try:
             yield from self.raw.execute(sql, params)
         except apsw.Error as error:
-            raise self._translated(error) from error
+            raise self.translated(error) from error
 
     def rows_of_many(self, sql: str, params: Iterable[Sequence[Any]]) -> list[Row]:
         """All the rows that a query answers to each of ``params``, one after the other."""
         try:
             return self.raw.executemany(sql, params).fetchall()
         except apsw.Error as error:
-            raise self._translated(error) from error
+            raise self.translated(error) from error
 
     def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         found = self.rows(sql, params)
@@ -169,7 +189,7 @@ class Connection:
         self.raw = _Abandoned()  # type: ignore[assignment]
         self.broken = True
 
-    def _translated(self, error: apsw.Error) -> Exception:
+    def translated(self, error: apsw.Error) -> Exception:
         if not leaves_connection_usable(error):
             self.broken = True
         return translate(error, self._folder)

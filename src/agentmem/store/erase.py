@@ -58,6 +58,7 @@ def purge(connection: Connection, ids: Sequence[bytes]) -> tuple[list[int], int]
     """
     if not ids:
         return [], 0
+    connection.forget()  # the last event may go, and scopes
     wanted = apsw.carray(tuple(ids))
     live = connection.rows("SELECT key, id, scope FROM memories WHERE id IN carray(?)", (wanted,))
     past = connection.rows(
@@ -80,6 +81,7 @@ def purge(connection: Connection, ids: Sequence[bytes]) -> tuple[list[int], int]
 def drop_everything(connection: Connection, seq: int) -> None:
     """Empty every table and start a new epoch.  ``seq`` and keys go on from ``seq``, so that
     not even a reader that missed the new epoch takes an old row for a new one."""
+    connection.forget()
     reembed.drop(connection)
     for table in (
         *("memories", "vectors", "terms", "events", "versions", "past_vectors", "access"),

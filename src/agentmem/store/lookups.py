@@ -68,12 +68,12 @@ def known_vectors(
 
 
 def _model_vector(connection: Connection, scope: Scope, content_hash: bytes) -> bytes | None:
-    number, positions = find_scopes(connection, [scope])[scope]
+    place = find_scopes(connection, [scope])[scope]
     found: bytes | None = connection.value(
         "SELECT v.data FROM carray(?) b CROSS JOIN memories m INDEXED BY memories_text"
         " ON m.scope = ? AND m.shelf = b.value AND m.content_hash = ?"
         f" JOIN vectors v ON v.key = m.key AND v.source = {int(VectorSource.MODEL)} LIMIT 1",
-        (integers(_shelves(positions)), number, content_hash),
+        (integers(_shelves(place.position)), place.number, content_hash),
     )
     return found
 
@@ -134,7 +134,8 @@ def _group(connection: Connection, scopes: Sequence[Scope], values: Sequence[Any
     for i in asked:
         place = known.get(scopes[i])
         if place is not None:
-            wanted.setdefault(place, {}).setdefault(values[i], []).append(i)
+            of_scope = wanted.setdefault((place.number, place.position), {})
+            of_scope.setdefault(values[i], []).append(i)
     return wanted
 
 

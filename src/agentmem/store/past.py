@@ -12,7 +12,6 @@ a caller's vector cannot be, so ``past_vectors`` keeps it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import InvalidInputError
@@ -89,7 +88,7 @@ class Past(Snapshot):
     __slots__ = ("_memories", "_present", "_remake")
 
     def __init__(self, present: Snapshot, seq: int, remake: Remake) -> None:
-        super().__init__(present._db, replace(present.state, seq=seq), present._scopes)
+        super().__init__(present._db, present.state._replace(seq=seq), present._scopes)
         self._present = present
         self._remake = remake
         self._memories = (

@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from agentmem.store.connection import Connection
+from agentmem.store.places import Place
 from agentmem.store.schema import MEMORY_COLUMNS
 from agentmem.types import SCOPE_FIELDS, PartitionKey, Record, Scope
 
@@ -17,6 +18,7 @@ __all__ = [
     "integers",
     "make_scope",
     "partition_scopes",
+    "read_texts",
     "scope_table",
     "scopes_in",
     "scopes_matching",
@@ -42,23 +44,43 @@ def integers(values: Iterable[int]) -> Any:
     return apsw.carray(data if data else array("q", [-1]))
 
 
-def find_scopes(connection: Connection, scopes: Iterable[Scope]) -> dict[Scope, tuple[int, int]]:
-    """Id and next position of each exact scope that was ever used."""
-    wanted = list(dict.fromkeys(scopes))
-    found = connection.rows_of_many(
-        _FIND, [(*scope.as_tuple(), i) for i, scope in enumerate(wanted)]
-    )
-    return {wanted[i]: (number, position) for i, number, position in found}
+def find_scopes(connection: Connection, scopes: Iterable[Scope]) -> dict[Scope, Place]:
+    """The place of each exact scope that was ever used; remembered with the connection."""
+    known = connection.places
+    known.make_room()
+    places = {scope: known.get(scope) for scope in scopes}
+    unknown = [scope for scope, place in places.items() if place is None]
+    if unknown:
+        for i, number, position in connection.rows_of_many(
+            _FIND, [(*scope.as_tuple(), i) for i, scope in enumerate(unknown)]
+        ):
+            place = places[unknown[i]] = Place(number, position)
+            known.put(unknown[i], place)
+    return {scope: place for scope, place in places.items() if place is not None}
 
 
-def make_scope(connection: Connection, scope: Scope) -> int:
-    """The id of a scope that is new.  Needs the write transaction."""
+def make_scope(connection: Connection, scope: Scope) -> Place:
+    """The place of a scope that is new.  Needs the write transaction."""
     connection.execute(
         "INSERT INTO scopes(user_id, agent_id, run_id, org_id, next_position)"
         " VALUES (?, ?, ?, ?, 0)",
         scope.as_tuple(),
     )
-    return connection.raw.last_insert_rowid()
+    place = Place(connection.raw.last_insert_rowid(), 0, set())
+    connection.places.put(scope, place)
+    return place
+
+
+def read_texts(connection: Connection, place: Place) -> None:
+    """Learn which texts a scope has.  Needs the write transaction, or others add some meanwhile."""
+    place.texts = set()
+    connection.places.note(
+        place,
+        connection.values(
+            "SELECT m.content_hash FROM memories m INDEXED BY memories_text WHERE m.scope = ?",
+            (place.number,),
+        ),
+    )
 
 
 def scopes_matching(connection: Connection, scope: Scope) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentmem.errors import StoreCorruptError
 from agentmem.store.connection import Connection
@@ -11,11 +11,11 @@ from agentmem.types import Scope
 __all__ = ["ScopeCache", "State", "read_state"]
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What a transaction sees of the store as a whole."""
 
     seq: int
+    at: int  # commit time of the last event; 0 where none is left
     epoch: str
     model_id: str  # "" before the first vector
     dim: int
@@ -24,9 +24,9 @@ class State:
 
 
 _STATE = """
-SELECT ifnull((SELECT max(seq) FROM events), 0), (SELECT max(name) FROM migrations), name, value
-FROM meta
-WHERE name IN ('epoch', 'model_id', 'dim', 'analyzer', 'seq_floor')
+SELECT e.seq, e.at, (SELECT max(name) FROM migrations), m.name, m.value
+FROM meta m LEFT JOIN (SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1) e
+WHERE m.name IN ('epoch', 'model_id', 'dim', 'analyzer', 'seq_floor')
 """
 
 
@@ -36,16 +36,17 @@ def read_state(connection: Connection) -> State:
         StoreCorruptError: what every store has is not there.
     """
     rows = connection.rows(_STATE)
-    meta = {name: value for _, _, name, value in rows}
-    if "epoch" not in meta or rows[0][1] is None:
+    meta = {row[3]: row[4] for row in rows}
+    if "epoch" not in meta or rows[0][2] is None:
         raise StoreCorruptError("the store's own records of itself are gone; restore a backup")
     return State(
         seq=rows[0][0] or meta.get("seq_floor", 0),
+        at=rows[0][1] or 0,
         epoch=meta["epoch"],
         model_id=meta.get("model_id", ""),
         dim=meta.get("dim", 0),
         analyzer=meta.get("analyzer", ""),
-        schema=rows[0][1],
+        schema=rows[0][2],
     )
 
 

@@ -26,13 +26,14 @@ from agentmem.store.folder import (
 )
 from agentmem.store.model import Model
 from agentmem.store.opened import OpenFolder
-from agentmem.store.reading import Peeking, Reading
+from agentmem.store.reading import Glancing, Peeking, Reading
 from agentmem.store.state import ScopeCache, State, read_state
 from agentmem.store.transaction import WriteTransaction
 from agentmem.store.writing import Writing
 
 if TYPE_CHECKING:
     from agentmem.ports import Progress
+    from agentmem.types import Scope
 
 __all__ = ["Store"]
 
@@ -129,6 +130,9 @@ class Store(OpenFolder):
     def peek(self) -> Peeking:
         return Peeking(self)
 
+    def glance(self) -> Glancing:
+        return Glancing(self)
+
     def last_seq(self) -> int:
         with Peeking(self) as snapshot:
             return snapshot.seq
@@ -149,13 +153,25 @@ class Store(OpenFolder):
                     raise translate(error, self.path) from error
         raise AssertionError
 
+    def _lacks(self, scope: Scope, content_hash: bytes) -> bool:
+        """Whether a scope surely does not have this text, but for what another process has
+        committed since this one last wrote."""
+        writer = self._writer
+        return writer is not None and writer.places.lacks(scope, content_hash)
+
     def _state_inside(self, connection: Connection) -> State:
         """Begin a read transaction; the state that it sees."""
         raw = connection.raw
         raw.execute("BEGIN")
+        return self._state_of(connection)
+
+    def _state_of(self, connection: Connection) -> State:
+        """The state that the transaction which is open sees."""
+        raw = connection.raw
         # Inside the transaction, so version and state belong together.
         version: int = raw.execute("PRAGMA data_version").get
         if version != connection.version:
+            connection.forget()
             connection.state = read_state(connection)
             # Another process may have migrated the store, or moved it to another model.
             self._check(connection.state)
@@ -177,11 +193,13 @@ class Store(OpenFolder):
         self._file.require_same()
         writer.execute("BEGIN IMMEDIATE")
         try:
-            state = read_state(writer)
-            self._check(state)
+            state = self._state_of(writer)
+            writer.doubt()
             return WriteTransaction(writer, state, self._model, self._reserve.make_room)
-        except BaseException:  # an interrupt, too; raised again
+        except BaseException as error:  # an interrupt, too; raised again
             writer.rollback()
+            if isinstance(error, apsw.Error):
+                raise writer.translated(error) from error
             raise
 
     def _commit(self, transaction: WriteTransaction) -> None:
@@ -205,6 +223,7 @@ class Store(OpenFolder):
             if not transaction.committed:
                 self._access.give_back(counts)
             raise
+        writer.trust(transaction.state)
         self._checkpoints.after_commit(writer)
         self._reserve.after_commit(self._checkpoints.pages)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -62,8 +61,7 @@ class WriteTransaction:
         self._known: dict[int, Scope] = {}  # not the shared ones: these may be rolled back
         self._failure: BaseException | None = None
         self._depth = 0
-        last: int | None = connection.value("SELECT at FROM events WHERE seq = ?", (state.seq,))
-        self._now = max(now_micros(), last or 0)
+        self._now = max(now_micros(), state.at)
         self._view: Snapshot | None = None
         self.committed = False  # true from the moment that SQLite has committed
 
@@ -81,6 +79,11 @@ class WriteTransaction:
     def seq(self) -> int:
         """The last event, of this transaction if it has made any."""
         return self._state.seq
+
+    @property
+    def state(self) -> State:
+        """What it has made of the store so far."""
+        return self._state
 
     @property
     def failure(self) -> BaseException | None:
@@ -110,6 +113,7 @@ class WriteTransaction:
                 self._state, self._failure = before
                 self._view = None
                 self._known.clear()
+                self._db.places.clear()
             raise
         else:
             self._db.execute(f"RELEASE {name}")
@@ -135,7 +139,7 @@ class WriteTransaction:
     def _next(self, count: int) -> int:
         """Take ``count`` event numbers; returns the first."""
         first = self._state.seq + 1
-        self._state = replace(self._state, seq=self._state.seq + count)
+        self._state = self._state._replace(seq=first + count - 1, at=self._now)
         return first
 
     # -- adding
@@ -174,8 +178,8 @@ class WriteTransaction:
             self.put_meta("model_id", model.model_id)
             self.put_meta("dim", model.dim)
             self.put_meta("analyzer", model.analyzer)
-            self._state = replace(
-                self._state, model_id=model.model_id, dim=model.dim, analyzer=model.analyzer
+            self._state = self._state._replace(
+                model_id=model.model_id, dim=model.dim, analyzer=model.analyzer
             )
             self._view = None
 
@@ -216,6 +220,8 @@ class WriteTransaction:
             if vectors is not None and sources is not None and terms is not None:
                 given = [k for k, s in zip(keys, sources, strict=True) if s == VectorSource.CALLER]
                 past.keep_vectors(self._db, first, given)
+                for record in changed:
+                    self._db.places.note(self._db.places.get(record.scope), [record.content_hash])
                 self._replace_text(keys, vectors, sources, terms)
 
     def _replace_text(
@@ -245,7 +251,7 @@ class WriteTransaction:
                 return done
             self.put_meta("analyzer", unfinished)
             self.put_meta("terms_done", 0)
-            self._state = replace(self._state, analyzer=unfinished)
+            self._state = self._state._replace(analyzer=unfinished)
             return 0
 
     def replace_terms(self, keys: Sequence[int], terms: TermBatch) -> None:

@@ -1,6 +1,6 @@
 """Parts of one transaction: what callers want, looked up, computed and applied.
 
-A part is planned in a snapshot (which texts need a vector?), given its vectors and keyword terms
+A part is planned at a glance (which texts need a vector?), given its vectors and keyword terms
 outside any lock, and applied inside the transaction, where everything is looked up once more.
 Adds of several callers make one part, so that a group costs what a batch costs.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from agentmem.ports import Analyzer, Snapshot, WriteTransaction
+    from agentmem.ports import Analyzer, LookUps, WriteTransaction
     from agentmem.types import Scope, TermBatch
 
 __all__ = ["Changed", "Part", "gather"]
@@ -40,7 +40,7 @@ class Changed(Exception):
 class Part(Protocol):
     jobs: list[Any]
 
-    def plan(self, snapshot: Snapshot) -> None:
+    def plan(self, look: LookUps) -> None:
         """Look up what is there; then ``texts`` says what is to be embedded."""
         ...
 
@@ -87,7 +87,7 @@ class _Values:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        look: LookUps,
         rows: list[int],
         texts: list[str],
         scopes: list[Scope],
@@ -98,7 +98,7 @@ class _Values:
         self.rows = rows
         self.all_texts = texts
         self.own = own
-        self._known = _known_vectors(snapshot, scopes, hashes, own)
+        self._known = _known_vectors(look, scopes, hashes, own)
         self._unknown = [
             i for i, given in enumerate(own) if given is None and self._known[i] is None
         ]
@@ -149,13 +149,13 @@ class AddPart:
         self.dedupe = jobs[0].dedupe
         self._values: _Values | None = None
 
-    def plan(self, snapshot: Snapshot) -> None:
+    def plan(self, look: LookUps) -> None:
         drafts = self._drafts = join_drafts([job.drafts for job in self.jobs])
-        settled = settle(snapshot, drafts, dedupe=self.dedupe)
+        settled = settle(look, drafts, dedupe=self.dedupe)
         rows = [i for i, key in enumerate(settled) if key is None]
         memories = [drafts.memories[i] for i in rows]
         self._values = _Values(
-            snapshot,
+            look,
             rows,
             [m.content for m in memories],
             [m.scope for m in memories],
@@ -188,7 +188,8 @@ class AddPart:
             tx.insert(memories, values.vectors, values.sources, values.terms)
         named = {key for key in settled if key is not None}
         stored: dict[int, Any] = {key: drafts.memories[-1 - key] for key in named if key < 0}
-        stored.update(tx.view.records([key for key in named if key > 0]))
+        if len(stored) < len(named):
+            stored.update(tx.view.records([key for key in named if key > 0]))
         for job, (start, stop) in zip(self.jobs, self._bounds(), strict=True):
             job.settled = settled[start:stop]
             job.stored = stored
@@ -220,13 +221,13 @@ class UpdatePart:
         self.jobs = [job]
         self._job = job
 
-    def plan(self, snapshot: Snapshot) -> None:
+    def plan(self, look: LookUps) -> None:
         edits = self._job.edits
         self._rows = [i for i, e in enumerate(edits) if e.text is not None or e.vector is not None]
         # Where nothing is to be computed, the look-up inside the transaction is enough.
-        before = self._found(snapshot) if self._rows else []
+        before = self._found(look) if self._rows else []
         self._values = _Values(
-            snapshot,
+            look,
             self._rows,
             [edits[i].text or before[i].content for i in self._rows],
             [before[i].scope for i in self._rows],
@@ -261,9 +262,9 @@ class UpdatePart:
     def split(self) -> list[Part]:
         return [self]
 
-    def _found(self, snapshot: Snapshot) -> list[Any]:
+    def _found(self, look: LookUps) -> list[Any]:
         edits = self._job.edits
-        stored = snapshot.by_ids([edit.id for edit in edits if edit.id is not None])
+        stored = look.by_ids([edit.id for edit in edits if edit.id is not None])
         return [one_of(stored, edit.id, edit.public_id) for edit in edits]
 
 
@@ -274,7 +275,7 @@ class DeletePart:
         self.jobs = [job]
         self._job = job
 
-    def plan(self, snapshot: Snapshot) -> None:
+    def plan(self, look: LookUps) -> None:
         return
 
     @property
@@ -306,7 +307,7 @@ def _followed(settled: Settled) -> Settled:
 
 
 def _known_vectors(
-    snapshot: Snapshot,
+    look: LookUps,
     scopes: list[Scope],
     hashes: list[bytes],
     own: list[NDArray[np.float32] | None],
@@ -315,7 +316,7 @@ def _known_vectors(
     found: list[bytes | None] = [None] * len(own)
     wanted = [row for row, vector in enumerate(own) if vector is None]
     if wanted:
-        answer = snapshot.known_vectors([scopes[r] for r in wanted], [hashes[r] for r in wanted])
+        answer = look.known_vectors([scopes[r] for r in wanted], [hashes[r] for r in wanted])
         for row, vector in zip(wanted, answer, strict=True):
             found[row] = vector
     return found

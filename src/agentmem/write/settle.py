@@ -12,7 +12,7 @@ from agentmem.times import now_micros
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from agentmem.ports import Snapshot
+    from agentmem.ports import LookUps
     from agentmem.types import NewMemory
     from agentmem.write.drafts import Drafts
 
@@ -23,7 +23,7 @@ __all__ = ["Settled", "settle"]
 Settled = list[int | None]
 
 
-def settle(snapshot: Snapshot, drafts: Drafts, *, dedupe: bool) -> Settled:
+def settle(look: LookUps, drafts: Drafts, *, dedupe: bool) -> Settled:
     """Look every draft up.  An id decides, then an idempotency key, then (``dedupe``) the text
     of a memory that has not expired.
 
@@ -31,24 +31,24 @@ def settle(snapshot: Snapshot, drafts: Drafts, *, dedupe: bool) -> Settled:
         ConflictError: a chosen id belongs to a memory with another text or scope.
     """
     settled: Settled = [None] * len(drafts.memories)
-    _by_chosen_id(snapshot, drafts, settled)
+    _by_chosen_id(look, drafts, settled)
     rows = [i for i, m in enumerate(drafts.memories) if m.idempotency_key is not None]
     if rows:
-        found = snapshot.idempotent(
+        found = look.idempotent(
             [drafts.memories[i].scope for i in rows],
             [drafts.memories[i].idempotency_key for i in rows],
         )
         names = [(drafts.memories[i].scope, drafts.memories[i].idempotency_key) for i in rows]
         _merge(settled, rows, found, names)
     if dedupe:
-        _by_text(snapshot, drafts, settled)
+        _by_text(look, drafts, settled)
     return settled
 
 
-def _by_text(snapshot: Snapshot, drafts: Drafts, settled: Settled) -> None:
+def _by_text(look: LookUps, drafts: Drafts, settled: Settled) -> None:
     """What has expired, in the store or in the batch, is no copy: no answer would show it."""
     now = now_micros()
-    found = snapshot.duplicates(
+    found = look.duplicates(
         [m.scope for m in drafts.memories], [m.content_hash for m in drafts.memories], now
     )
     rows = [
@@ -76,11 +76,11 @@ def _merge(
             first[name] = i
 
 
-def _by_chosen_id(snapshot: Snapshot, drafts: Drafts, settled: Settled) -> None:
+def _by_chosen_id(look: LookUps, drafts: Drafts, settled: Settled) -> None:
     rows = [i for i, chosen in enumerate(drafts.chosen) if chosen]
     if not rows:
         return
-    stored = snapshot.by_ids([drafts.memories[i].id for i in rows])
+    stored = look.by_ids([drafts.memories[i].id for i in rows])
     first: dict[bytes, int] = {}
     for i in rows:
         draft = drafts.memories[i]

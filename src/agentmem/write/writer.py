@@ -73,14 +73,14 @@ class Writer:
                 parts[0].apply(tx)
             else:
                 _each(parts, lambda part: _apply(part, tx))
-            seq = tx.view.seq
+            seq = tx.seq
         self._committed(seq)
 
     def _prepared(self, jobs: list[Job]) -> list[Part]:
         """Parts with everything that can be computed outside the transaction."""
         parts = gather(jobs)
-        with self._store.read() as snapshot:
-            parts = _each(parts, lambda part: part.plan(snapshot))
+        with self._store.glance() as look:
+            parts = _each(parts, lambda part: part.plan(look))
         try:
             self._compute(parts)
         except Exception:  # whose text it was is not known: each alone, and the culprit raises it
@@ -119,7 +119,7 @@ class Writer:
             keys = tx.view.matching_keys(partition, where).tolist()
             if keys:
                 tx.delete(keys, actor_id=actor_id)
-            seq = tx.view.seq
+            seq = tx.seq
         self._committed(seq)
         return len(keys)
 
@@ -136,7 +136,7 @@ class Writer:
             for one, public in zip(raw, ids, strict=True):
                 if one is None or not tx.purge([one]):
                     raise not_found(public)
-            seq = tx.view.seq
+            seq = tx.seq
         self._committed(seq)
         return len(raw)
 
@@ -146,7 +146,7 @@ class Writer:
             ids = tx.ids_of(scope)
             if ids:
                 tx.purge(ids)
-            seq = tx.view.seq
+            seq = tx.seq
         self._committed(seq)
         return len(ids)
 
