@@ -16,8 +16,11 @@ _VERSION = 0x7 << 76
 _VARIANT = 0b10 << 62
 _RANDOM = (1 << 62) - 1
 
+_BLOCK = 4096  # random bytes asked of the system at once
+
 _lock = threading.Lock()
 _last_tick = 0
+_noise = b""  # random, not yet used: asking for it lets other threads go first, at every id
 
 
 def new_ids(n: int) -> list[bytes]:
@@ -26,13 +29,15 @@ def new_ids(n: int) -> list[bytes]:
     48 bits of milliseconds, 12 bits of their fraction (RFC 9562 section 6.2, method 3: the
     fraction is counted up where the clock stands still or goes back), 62 random bits.
     """
-    global _last_tick
+    global _last_tick, _noise
     # One tick is 1/4096 ms, so the tick number is the first 60 bits of the id.
     tick = time.time_ns() * 4096 // 1_000_000
     with _lock:
         first = max(tick, _last_tick + 1)
         _last_tick = first + n - 1
-    noise = os.urandom(8 * n)
+        if len(_noise) < 8 * n:
+            _noise = os.urandom(max(_BLOCK, 8 * n))
+        noise, _noise = _noise[: 8 * n], _noise[8 * n :]
     made = []
     for i in range(n):
         tick = first + i
@@ -40,6 +45,16 @@ def new_ids(n: int) -> list[bytes]:
         value = ((tick >> 12) << 80) | _VERSION | ((tick & 0xFFF) << 64) | _VARIANT | random
         made.append(value.to_bytes(16, "big"))
     return made
+
+
+def _forget_noise() -> None:
+    """In a forked child, whose ids must not be those of the parent."""
+    global _lock, _noise
+    _lock, _noise = threading.Lock(), b""
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_noise)
 
 
 def id_to_str(raw: bytes) -> str:

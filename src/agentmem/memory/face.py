@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from agentmem.errors import LimitError, ScopeError
 from agentmem.inputs import check_flag, check_iterable, require_scope, resolve_scope
-from agentmem.types import Scope
+from agentmem.types import SCOPE_FIELDS, Scope
 
 if TYPE_CHECKING:
     from agentmem.config import Limits
@@ -50,8 +50,19 @@ class Face:
         )
 
     def _resolve(self, user_id: object, agent_id: object, run_id: object, org_id: object) -> Scope:
-        given = {"user_id": user_id, "agent_id": agent_id, "run_id": run_id, "org_id": org_id}
-        return resolve_scope(given, self._scope, self._limits)
+        given = (user_id, agent_id, run_id, org_id)
+        try:
+            return self._resolved[given]
+        except (KeyError, TypeError):  # not met yet, or nothing that can be a scope
+            pass
+        scope = resolve_scope(
+            dict(zip(SCOPE_FIELDS, given, strict=True)), self._scope, self._limits
+        )
+        if scope:  # else nearly every call asks for one
+            if len(self._resolved) >= _REMEMBERED:
+                self._resolved = {}
+            self._resolved[given] = scope
+        return scope
 
     def _reading_scope(
         self, user_id: object, agent_id: object, run_id: object, org_id: object, unscoped: bool
@@ -61,12 +72,8 @@ class Face:
             try:
                 return self._resolved[given]
             except (KeyError, TypeError):  # not met yet, or nothing that can be a scope
-                pass
-            scope = self._resolve(*given)
+                scope = self._resolve(*given)
             require_scope(scope)
-            if len(self._resolved) >= _REMEMBERED:
-                self._resolved = {}
-            self._resolved[given] = scope
             return scope
         if any(value is not None for value in (user_id, agent_id, run_id, org_id)):
             raise ScopeError("unscoped=True reads across all scopes; leave the scope ids out")

@@ -12,7 +12,7 @@ from agentmem.errors import InvalidInputError
 from agentmem.ids import id_from_str
 from agentmem.inputs import check_text, check_vector, clip, shorten
 from agentmem.write.drafts import OF_BATCH, Names, bounded
-from agentmem.write.fields import FIELD_NAMES, Fields
+from agentmem.write.fields import FIELD_NAMES, put_fields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ class Edit:
 
 
 class _Values:
-    """Receives checked values by attribute, as ``Fields.put`` gives them."""
+    """Receives checked values by attribute, as ``put_fields`` gives them."""
 
 
 def read_edits(
@@ -66,12 +66,11 @@ def read_edits(
         InvalidInputError (and its kinds): the first thing that is wrong, naming the item.
     """
     rows = bounded(items, limits, "items must be a list of dictionaries with an id")
-    fields = Fields(limits)
     edits = []
     seen: set[bytes] = set()
     for i, item in enumerate(rows):
         try:
-            edit = _read_edit(item, fields, limits, dim)
+            edit = _read_edit(item, limits, dim)
             if edit.id is not None:
                 if edit.id in seen:
                     raise InvalidInputError(f"id {edit.public_id} is in the batch twice")
@@ -83,7 +82,7 @@ def read_edits(
     return edits
 
 
-def _read_edit(item: object, fields: Fields, limits: Limits, dim: int) -> Edit:
+def _read_edit(item: object, limits: Limits, dim: int) -> Edit:
     if not isinstance(item, Mapping) or "id" not in item:
         raise InvalidInputError(f"an update needs a dictionary with an id, not {shorten(item)}")
     if not _EDIT_KEYS.issuperset(item):
@@ -96,7 +95,7 @@ def _read_edit(item: object, fields: Fields, limits: Limits, dim: int) -> Edit:
         text = check_text(text, limits.max_content_bytes, "text")
         digest = hash_texts([text])
     holder = _Values()
-    fields.put(holder, {key: item[key] for key in item if key not in ("id", "text", "vector")})
+    put_fields(holder, item, limits)
     vector = item.get("vector")
     if vector is not None:
         vector = check_vector(vector, dim, normalize)

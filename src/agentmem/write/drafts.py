@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentmem._native.hashing import hash_texts
@@ -22,7 +23,7 @@ from agentmem.inputs import (
     shorten,
 )
 from agentmem.types import SCOPE_FIELDS, NewMemory, Scope
-from agentmem.write.fields import FIELD_NAMES, Fields
+from agentmem.write.fields import FIELD_NAMES, put_fields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,7 @@ __all__ = [
 ITEM_KEYS = ("content", "id", *SCOPE_FIELDS, *FIELD_NAMES, "vector")
 _ITEM_KEYS = frozenset(ITEM_KEYS)
 _MESSAGE_KEYS = frozenset(("role", "content", "name"))
+_all_but_id = attrgetter(*(f.name for f in dataclasses.fields(NewMemory) if f.name != "id"))
 _NO_SCOPE = (None, None, None, None)
 
 
@@ -203,16 +205,11 @@ class _Reader:
     def __init__(self, defaults: Mapping[str, Any], scope: Scope, limits: Limits, dim: int) -> None:
         self._limits = limits
         self._dim = dim
-        self._fields = Fields(limits)
         self._template = NewMemory(id=b"", scope=scope, content="", content_hash=b"")
-        self._fields.put(self._template, defaults)
+        put_fields(self._template, defaults, limits)
         # A key names one memory, so a batch shares it out: "{key}#{i}".
         self._key, self._template.idempotency_key = self._template.idempotency_key, None
-        self._values = [
-            getattr(self._template, field.name)
-            for field in dataclasses.fields(NewMemory)
-            if field.name != "id"
-        ]
+        self._values = _all_but_id(self._template)
         # Items of a batch mostly share their scope: each is checked once.
         self._scopes: dict[tuple[Any, ...], Scope] = {}
 
@@ -242,7 +239,7 @@ class _Reader:
             require_scope(memory.scope)
             return memory, None, False
         assert isinstance(item, Mapping)  # see ``text``
-        self._fields.put(memory, item)
+        put_fields(memory, item, self._limits)
         memory.scope = self._scope(item)
         require_scope(memory.scope)
         chosen = item.get("id") is not None

@@ -18,7 +18,7 @@ from agentmem.times import to_micros
 if TYPE_CHECKING:
     from agentmem.config import Limits
 
-__all__ = ["FIELD_NAMES", "Fields"]
+__all__ = ["FIELD_NAMES", "put_fields"]
 
 #: Public names of the fields, as arguments of ``add`` and keys of ``add_batch`` items.
 FIELD_NAMES = (
@@ -34,41 +34,34 @@ FIELD_NAMES = (
 )
 
 
-class Fields:
-    """Checks field values and puts them onto a record."""
+def put_fields(record: Any, values: Mapping[str, Any], limits: Limits) -> None:
+    """Set the given fields of a record; absent and None mean not given.
 
-    def __init__(self, limits: Limits) -> None:
-        label = partial(check_label, limits=limits)
-        self._table: dict[str, tuple[str, Callable[[Any], Any]]] = {
-            "role": ("role", partial(label, what="role")),
-            "actor_id": ("actor_id", partial(label, what="actor_id")),
-            "metadata": ("metadata", partial(check_metadata, limits=limits)),
-            "memory_type": ("memory_type", check_memory_type),
-            "level": ("level", partial(check_level, limits=limits)),
-            "importance": ("importance", check_importance),
-            "timestamp": ("event_at", partial(to_micros, what="timestamp")),
-            "expiration_date": ("expires_at", _expiration),
-            "idempotency_key": ("idempotency_key", partial(label, what="idempotency_key")),
-        }
-
-    def put(self, record: Any, values: Mapping[str, Any]) -> bool:
-        """Set the given fields; absent and None mean not given.  True if there was any.
-
-        Raises:
-            InvalidInputError (and its kinds): a value that cannot be accepted.
-        """
-        given = False
-        table = self._table
-        for name, value in values.items():
-            if value is not None and name in table:
-                column, check = table[name]
-                setattr(record, column, check(value))
-                given = True
-        return given
+    Raises:
+        InvalidInputError (and its kinds): a value that cannot be accepted.
+    """
+    for name, value in values.items():
+        if value is not None and name in _TABLE:
+            column, check = _TABLE[name]
+            setattr(record, column, check(value, limits))
 
 
-def _expiration(value: Any) -> int | None:
+def _expiration(value: Any, _limits: Limits) -> int | None:
     """A time, or ``"never"`` to take an expiration away."""
     if isinstance(value, str) and value == "never":
         return None
     return to_micros(value, "expiration_date")
+
+
+#: By public name the column and the check.
+_TABLE: dict[str, tuple[str, Callable[[Any, Limits], Any]]] = {
+    "role": ("role", partial(check_label, what="role")),
+    "actor_id": ("actor_id", partial(check_label, what="actor_id")),
+    "metadata": ("metadata", check_metadata),
+    "memory_type": ("memory_type", lambda value, _: check_memory_type(value)),
+    "level": ("level", check_level),
+    "importance": ("importance", lambda value, _: check_importance(value)),
+    "timestamp": ("event_at", lambda value, _: to_micros(value, "timestamp")),
+    "expiration_date": ("expires_at", _expiration),
+    "idempotency_key": ("idempotency_key", partial(check_label, what="idempotency_key")),
+}
