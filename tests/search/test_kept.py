@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agentmem import Memory
 from agentmem.config import SearchConfig
@@ -56,6 +58,79 @@ def test_one_question_is_answered_as_one_of_many(mem: Memory, options: dict[str,
         for _ in range(2):
             assert mem.search(text, **options) == mem.search_batch([text], **batch)[0]
     assert hits(mem) >= 3  # with a vector alone the text does not count
+
+
+class Asked:
+    """A user's embedder that notes what it is asked: a text's vector is its letters."""
+
+    dim = 26
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        self.calls.append(list(texts))
+        return np.array([[1e-3 + t.count(chr(97 + i)) for i in range(26)] for t in texts])
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"mode": "keyword"},
+    {"mode": "dense", "top_k": 3},
+    {"threshold": 0.2},
+    {"filters": {"metadata.n": {"gte": 2}}},
+    {"vectors": True},
+    {"mode": "dense", "vectors": True},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("answers", [0, 1000])
+def test_a_batch_is_its_questions_one_by_one(
+    tmp_path: Path, options: dict[str, Any], answers: int
+) -> None:
+    asked = ["where is Ana's cat?", "dog", "the bee", "dog", "nothing of the kind"]
+    vectors: Any = [None] * len(asked)
+    if "vectors" in options:
+        vectors = np.random.default_rng(5).standard_normal((len(asked), 26), np.float32)
+        options = {**options, "vectors": vectors}
+    single = {k: v for k, v in options.items() if k != "vectors"}
+    config = {"search": {"answers": answers}}
+    with Memory(tmp_path, embedder=Asked(), user_id="a", config=config) as mem:
+        for turn in range(3):
+            mem.add_batch(
+                [{"content": f"{t} {turn}", "metadata": {"n": i}} for i, t in enumerate(TEXTS)],
+            )
+            mem.search(asked[2], vector=vectors[2], **single)  # that one may be kept
+            found = mem.search_batch(asked, **options)
+            assert found == [
+                mem.search(text, vector=vector, **single)
+                for text, vector in zip(asked, vectors, strict=True)
+            ]
+            assert found == mem.search_batch(asked, **options)
+            assert any(answer["results"] for answer in found)
+
+
+def test_a_batch_keeps_its_answers_and_computes_only_what_is_not_kept(tmp_path: Path) -> None:
+    embedder = Asked()
+    config = {"embedding": {"cache_entries": 0}}
+    with Memory(tmp_path, embedder=embedder, user_id="a", config=config) as mem:
+        mem.add_batch(TEXTS)
+        mem.warm_up()
+        embedder.calls.clear()
+        mem.search("cat")
+        mem.search_batch(["dog", "cat", "owl"])
+        assert embedder.calls == [["cat"], ["dog", "owl"]]
+        mem.search("owl")
+        mem.search_batch(["cat", "dog"])
+        assert embedder.calls == [["cat"], ["dog", "owl"]]
+        assert hits(mem) == 4
+        mem.add("one more")
+        mem.search_batch(["cat", "dog"])
+        assert embedder.calls[2:] == [["one more"], ["cat", "dog"]]
+        kept = mem.stats()["search"]["answers"]["entries"]
+        mem.search_batch(["seen yesterday", "fog"])  # another day tomorrow
+        assert mem.stats()["search"]["answers"]["entries"] == kept + 1
 
 
 def test_an_answer_is_the_callers_own(mem: Memory) -> None:

@@ -38,15 +38,15 @@ class Reading(Parts):
 
     def search_plainly(
         self,
-        query: str | None,
-        vector: Any,
+        queries: list[str | None],
+        vectors: Any,
         scope: Scope,
         given: Mapping[str, Any] | None,
         *options: Any,
-    ) -> list[dict[str, Any]] | None:
+    ) -> list[list[dict[str, Any]]] | None:
         """See ``search.plain``; ``options`` are the others of its arguments."""
         where = None if given is None else filters.parse(given, self.config.limits)
-        return self.plain.search(query, vector, scope, where, *options)
+        return self.plain.search(queries, vectors, scope, where, *options)
 
     def context(
         self,

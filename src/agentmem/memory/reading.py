@@ -9,7 +9,7 @@ from agentmem.errors import InvalidInputError
 from agentmem.inputs import check_count, check_flag, shorten
 from agentmem.memory.face import Face
 from agentmem.times import TimeLike, to_micros
-from agentmem.types import SearchMode
+from agentmem.types import Scope, SearchMode
 
 __all__ = ["Reading"]
 
@@ -67,34 +67,20 @@ class Reading(Face):
             ScopeError: no scope.
             FilterError, VectorError, LimitError, InvalidInputError: a bad argument.
         """
-        if explain is False is support and as_of is None is asked_at and cursor is None:
-            scope = self._reading_scope(user_id, agent_id, run_id, org_id, unscoped)
-            check_count(top_k, self._limits.max_top_k, "top_k", "max_top_k")
-            check_flag(show_expired, "show_expired")
-            found = self._engine.search_plainly(
-                query, vector, scope, filters, top_k, threshold, mode, show_expired
-            )
-            if found is not None:
-                return {"results": found}
-        return Reading.search_batch(
-            self,
+        return self._search(
             [query],
-            user_id=user_id,
-            agent_id=agent_id,
-            run_id=run_id,
-            org_id=org_id,
-            filters=filters,
-            top_k=top_k,
-            threshold=threshold,
-            mode=mode,
-            explain=explain,
-            vectors=vector,
-            unscoped=unscoped,
-            show_expired=show_expired,
-            as_of=as_of,
-            asked_at=asked_at,
-            cursors=None if cursor is None else [cursor],
-            support=support,
+            vector,
+            None if cursor is None else [cursor],
+            self._reading_scope(user_id, agent_id, run_id, org_id, unscoped),
+            filters,
+            top_k,
+            threshold,
+            mode,
+            explain,
+            show_expired,
+            as_of,
+            asked_at,
+            support,
         )[0]
 
     def search_batch(
@@ -125,10 +111,48 @@ class Reading(Face):
             cursors: one per query, each as ``search`` takes it; None for a query that has no
                 more pages.
         """
-        scope = self._reading_scope(user_id, agent_id, run_id, org_id, unscoped)
-        check_count(top_k, self._limits.max_top_k, "top_k", "max_top_k")
-        return self._engine.search(
+        return self._search(
             self._query_list(queries),
+            vectors,
+            cursors,
+            self._reading_scope(user_id, agent_id, run_id, org_id, unscoped),
+            filters,
+            top_k,
+            threshold,
+            mode,
+            explain,
+            show_expired,
+            as_of,
+            asked_at,
+            support,
+        )
+
+    def _search(
+        self,
+        queries: list[str | None],
+        vectors: Any,
+        cursors: Sequence[str | None] | None,
+        scope: Scope,
+        filters: Mapping[str, Any] | None,
+        top_k: int,
+        threshold: float | None,
+        mode: SearchMode,
+        explain: bool,
+        show_expired: bool,
+        as_of: TimeLike | None,
+        asked_at: TimeLike | None,
+        support: bool,
+    ) -> list[dict[str, Any]]:
+        check_count(top_k, self._limits.max_top_k, "top_k", "max_top_k")
+        check_flag(show_expired, "show_expired")
+        if explain is False is support and as_of is None is asked_at and cursors is None:
+            found = self._engine.search_plainly(
+                queries, vectors, scope, filters, top_k, threshold, mode, show_expired
+            )
+            if found is not None:
+                return [{"results": items} for items in found]
+        return self._engine.search(
+            queries,
             scope=scope,
             given=filters,
             top_k=top_k,
@@ -136,7 +160,7 @@ class Reading(Face):
             mode=mode,
             explain=check_flag(explain, "explain"),
             vectors=vectors,
-            show_expired=check_flag(show_expired, "show_expired"),
+            show_expired=show_expired,
             as_of=_time(as_of),
             asked_at=_time(asked_at, "asked_at"),
             cursors=cursors,

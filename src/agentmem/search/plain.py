@@ -1,4 +1,4 @@
-"""Searches as most are: one query of one scope, of the present, with nothing to explain.
+"""Searches as most are: of one scope, of the present, with nothing to explain.
 
 They go the same way as all others (``searcher``), without what only the others need, and an answer
 is kept for when the same is asked again.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentmem._native.answers import keys_of
-from agentmem._native.vectors import unit
-from agentmem.inputs import check_text
+from agentmem._native.vectors import normalize, unit
+from agentmem.inputs import check_text, check_vectors
 from agentmem.ports import StaleSnapshot
 from agentmem.search.cues import cues_of
 from agentmem.search.items import copies, size_of
@@ -19,7 +19,10 @@ from agentmem.times import now_micros
 from agentmem.types import PartitionKey
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from agentmem.ports import Filter, Snapshot
     from agentmem.search.items import Answer
@@ -34,10 +37,10 @@ _LARGEST = 3.4e38
 
 
 class _Asked(NamedTuple):
-    """One question, checked."""
+    """Questions that differ in text and vector alone, checked."""
 
-    text: str | None
-    given: Any  # (1, dim) float32, or None
+    texts: Sequence[str]  # in dense mode with vectors they do not count
+    given: NDArray[np.float32] | None  # (n, dim), normalised
     mode: Any
     top_k: int
     threshold: float | None
@@ -45,6 +48,12 @@ class _Asked(NamedTuple):
     where: Filter | None
     now: int
     show_expired: bool
+
+    def only(self, numbers: list[int]) -> _Asked:
+        if len(numbers) == len(self.texts):
+            return self
+        given = None if self.given is None else self.given[numbers]
+        return self._replace(texts=[self.texts[i] for i in numbers], given=given)
 
 
 class PlainSearch:
@@ -61,20 +70,20 @@ class PlainSearch:
 
     def search(
         self,
-        text: object,
-        vector: object,
+        texts: list[Any],
+        vectors: object,
         scope: Scope,
         where: Filter | None,
         top_k: int,
         threshold: object,
         mode: object,
         show_expired: bool,
-    ) -> list[dict[str, Any]] | None:
-        """As ``Searcher.search_batch`` for one query, or None where this is no plain search, or
-        an argument is not as it should be: ``search_batch`` then does it, or says what is wrong.
+    ) -> list[list[dict[str, Any]]] | None:
+        """As ``Searcher.search_batch``, or None where these are no plain searches, or an argument
+        is not as it should be: ``search_batch`` then does it, or says what is wrong.
 
         Args:
-            text, vector, threshold, mode: as they were given.
+            texts, vectors, threshold, mode: as they were given.
         """
         if not isinstance(mode, str) or mode not in ("hybrid", "dense", "keyword") or not scope:
             return None
@@ -82,47 +91,70 @@ class PlainSearch:
             type(threshold) is float and -_LARGEST < threshold < _LARGEST
         ):
             return None
-        if mode == "dense" and vector is not None:
-            text = None
-        elif type(text) is str and text and not text.isspace():
-            check_text(text, self._max_bytes, "query", "limits.max_query_bytes")
-        else:
-            return None
+        if vectors is None or mode != "dense":
+            for text in texts:
+                if type(text) is not str or not text or text.isspace():
+                    return None
+                check_text(text, self._max_bytes, "query", "limits.max_query_bytes")
         given = None
-        if vector is not None:
-            given = unit(vector, self._dim)
-            if given is None or mode == "keyword":
+        if vectors is not None:
+            given = self._given(vectors, len(texts)) if mode != "keyword" else None
+            if given is None:
                 return None
-        asked = _Asked(
-            text, given, mode, top_k, threshold, scope, where, now_micros(), show_expired
-        )
-        answer = self._answer(asked)
-        if answer is None:
+        if not texts:
             return None
-        if answer:
-            self._store.note_access(keys_of(answer))
-        return copies(answer)
+        now = now_micros()
+        answers = self._answers(
+            _Asked(texts, given, mode, top_k, threshold, scope, where, now, show_expired)
+        )
+        if answers is None:
+            return None
+        keys = keys_of(answers[0])
+        if len(answers) > 1:
+            keys = list({hit.key for answer in answers for hit, _ in answer})
+        if keys:
+            self._store.note_access(keys)
+        return list(map(copies, answers))
 
-    def _answer(self, asked: _Asked) -> Answer | None:
+    def _given(self, vectors: Any, n: int) -> NDArray[np.float32] | None:
+        """``(n, dim)``, normalised; None where that is for others to do."""
+        if n == 1:
+            return unit(vectors, self._dim)
+        return check_vectors(vectors, n, self._dim, normalize)
+
+    def _answers(self, asked: _Asked) -> list[Answer] | None:
+        """All of one state of the store, in one pass over the partition."""
         partition = PartitionKey.of(asked.scope)
+        keeps = self._kept.enabled and (self._timeless or asked.mode != "hybrid")
         # A model may take its time, and a transaction must not wait for it.
         slow = asked.given is None and asked.mode != "keyword"
-        queries = self._queries(asked) if slow and not self._keeps(asked) else None
+        queries = self._queries(asked) if slow and not keeps else None
+        prepared: list[int] = []  # numbers of those questions whose answer is not kept
         for _ in range(_ATTEMPTS):
             lives = self._items.life, self._kept.life
             try:
                 with self._store.peek() as snapshot:
                     if self._large.serves(snapshot, partition):
                         return None
-                    key, until = self._key(asked, snapshot, partition)
-                    answer = self._kept.get(key, asked.now) if key is not None else None
-                    if answer is not None:
-                        return answer
+                    if not keeps:
+                        queries = queries or self._queries(asked)
+                        return self._rank(asked, queries, snapshot, partition, lives[0])
+                    keys, until = self._keys(asked, snapshot, partition)
+                    answers: list[Any] = [self._kept.get(key, asked.now) for key in keys]
+                    missing = [i for i, answer in enumerate(answers) if answer is None]
+                    if not missing:
+                        return answers
+                    if missing != prepared:
+                        prepared, queries = missing, None
                     if queries is None and not (slow and snapshot.reading):
-                        queries = self._queries(asked)
+                        queries = self._queries(asked.only(missing))
                     if queries is not None:
-                        return self._rank(asked, queries, snapshot, partition, key, until, lives)
-                queries = self._queries(asked)
+                        made = self._rank(asked, queries, snapshot, partition, lives[0])
+                        for i, answer in zip(missing, made, strict=True):
+                            answers[i] = answer
+                        self._keep([keys[i] for i in missing], until, made, queries, lives[1])
+                        return answers
+                queries = self._queries(asked.only(missing))
             except StaleSnapshot:
                 continue
         return None  # others write faster than this: ``search_batch`` reads a copy of its own
@@ -133,10 +165,8 @@ class PlainSearch:
         queries: Queries,
         snapshot: Snapshot,
         partition: PartitionKey,
-        key: Hashable | None,
-        until: int,
-        lives: tuple[int, int],
-    ) -> Answer:
+        life: int,
+    ) -> list[Answer]:
         where, now = asked.where, asked.now
         ranked = self._index.search(
             snapshot,
@@ -153,48 +183,54 @@ class PlainSearch:
             cues=queries.cues,
             at=now,
         )
-        answer = self._items.find(ranked, snapshot, lives[0])[0]
-        # "Yesterday" is another day tomorrow.
-        if key is not None and not (queries.cues and queries.cues[0].spans):
-            self._kept.put(key, until, answer, size_of(answer), lives[1])
-        return answer
+        return self._items.find(ranked, snapshot, life)
 
-    def _key(
+    def _keys(
         self, asked: _Asked, snapshot: Snapshot, partition: PartitionKey
-    ) -> tuple[Hashable | None, int]:
-        """What an answer is kept by, and until when it holds; None where none may be kept."""
-        if not self._keeps(asked):
-            return None, 0
+    ) -> tuple[list[Hashable], int]:
+        """What each answer is kept by, and until when it holds."""
         now = None if asked.show_expired else asked.now
         version, until = self._index.version(snapshot, partition, now)
-        given, scope = asked.given, asked.scope
         # Numbers and texts only: such a tuple costs the garbage collector nothing (see ``kept``).
-        return (
+        same = (
             version,
-            asked.text,
-            None if given is None else given.tobytes(),
             asked.mode,
             asked.top_k,
             asked.threshold,
-            scope.user_id,
-            scope.agent_id,
-            scope.run_id,
-            scope.org_id,
+            *asked.scope,
             None if asked.where is None else repr(asked.where.sql()),
             asked.show_expired,
-        ), until
+        )
+        given = asked.given
+        if given is None:
+            return [(text, *same) for text in asked.texts], until
+        texts = asked.texts if asked.mode == "hybrid" else [None] * len(given)
+        rows = map(bytes, given)
+        return [(text, row, *same) for text, row in zip(texts, rows, strict=True)], until
 
-    def _keeps(self, asked: _Asked) -> bool:
-        """Whether an answer may be kept."""
-        return self._kept.enabled and (self._timeless or asked.mode != "hybrid")
+    def _keep(
+        self,
+        keys: list[Hashable],
+        until: int,
+        answers: list[Answer],
+        queries: Queries,
+        life: int,
+    ) -> None:
+        cues = queries.cues
+        for i, answer in enumerate(answers):
+            if not (cues and cues[i].spans):  # "yesterday" is another day tomorrow
+                self._kept.put(keys[i], until, answer, size_of(answer), life)
 
     def _queries(self, asked: _Asked) -> Queries:
         """See ``query.prepare``."""
-        text, mode, vectors = asked.text, asked.mode, asked.given
-        if text is None:
-            return Queries(1, vectors, None)
+        texts, vectors, mode = asked.texts, asked.given, asked.mode
+        n = len(texts)
+        if vectors is not None and mode == "dense":
+            return Queries(n, vectors, None)
         if vectors is None and mode != "keyword":
-            vectors = self._embedder.embed_queries([text])
-        terms = None if mode == "dense" else self._analyzer.analyze([text])
-        cues = [cues_of(text, self._analyzer, asked.now)] if mode == "hybrid" else None
-        return Queries(1, vectors, terms, cues)
+            vectors = self._embedder.embed_queries(texts)
+        terms = None if mode == "dense" else self._analyzer.analyze(texts)
+        cues = None
+        if mode == "hybrid":
+            cues = [cues_of(text, self._analyzer, asked.now) for text in texts]
+        return Queries(n, vectors, terms, cues)
