@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leaders.h"
 #include "topk.h"
 
 /* Runs that are scored before all others, those with the highest bounds: what their texts have
@@ -16,19 +17,12 @@ static const float TOUCHED = 1e-30f;
 typedef struct {
     float *most;  /* of each run: the most that words can give one of its slots; 0: has no term */
     float *own, *window, *named, *count; /* of the slots of the run at hand; 0 in between */
-    int64_t *at;                         /* per list a posting, none of a later run is before it */
+    float *sum;                          /* of what these say of each slot */
+    int64_t *from, *to;                  /* per list the postings of the run at hand */
     int32_t *first;                      /* the runs to begin with */
     agm_heap heap;                       /* to choose these with */
     void *block;                         /* owns them all */
 } room_t;
-
-/* The best so far: a heap with the worst on top. */
-typedef struct {
-    int32_t *slots;
-    float *scores;
-    int64_t size, room;
-    const int64_t *keys;
-} best_t;
 
 typedef struct {
     const agm_volume *volume;
@@ -40,66 +34,14 @@ typedef struct {
     float besides_words; /* the most that a slot can have besides, and room for rounding */
     float base, slope, window_slope, run_slope; /* of BM25's norms */
     room_t room;
-    best_t best;
+    agm_leaders best;
 } search_t;
 
-/* --- the best so far ------------------------------------------------------------------------- */
-
-static int worse(const best_t *best, int64_t a, int64_t b) {
-    if (best->scores[a] != best->scores[b]) return best->scores[a] < best->scores[b];
-    return best->keys[best->slots[a]] > best->keys[best->slots[b]];
-}
-
-static void swap(best_t *best, int64_t a, int64_t b) {
-    const int32_t slot = best->slots[a];
-    const float score = best->scores[a];
-    best->slots[a] = best->slots[b];
-    best->scores[a] = best->scores[b];
-    best->slots[b] = slot;
-    best->scores[b] = score;
-}
-
-static void sink(best_t *best, int64_t at, int64_t size) {
-    for (;;) {
-        int64_t child = 2 * at + 1;
-        if (child >= size) return;
-        if (child + 1 < size && worse(best, child + 1, child)) child++;
-        if (!worse(best, child, at)) return;
-        swap(best, at, child);
-        at = child;
-    }
-}
-
-static void offer(best_t *best, int32_t slot, float score) {
-    if (best->size == best->room) {
-        if (score < best->scores[0]) return;
-        if (score == best->scores[0] && best->keys[slot] > best->keys[best->slots[0]]) return;
-        best->slots[0] = slot;
-        best->scores[0] = score;
-        sink(best, 0, best->size);
-        return;
-    }
-    int64_t at = best->size++;
-    best->slots[at] = slot;
-    best->scores[at] = score;
-    while (at > 0 && worse(best, at, (at - 1) / 2)) {
-        swap(best, at, (at - 1) / 2);
-        at = (at - 1) / 2;
-    }
-}
-
-static void sort_best(best_t *best) {
-    for (int64_t size = best->size; size > 1; size--) {
-        swap(best, 0, size - 1);
-        sink(best, 0, size - 1);
-    }
-}
-
-/* --- what a run can have at most --------------------------------------------------------------- */
+/* --- what a run can have at most ----------------------------------------------------------- */
 
 /* What words must give a slot for it to come among the best. */
 static float needed(const search_t *search) {
-    const best_t *best = &search->best;
+    const agm_leaders *best = &search->best;
     return best->size == best->room ? best->scores[0] - search->besides_words : 0.0f;
 }
 
@@ -138,7 +80,7 @@ static void bound_runs(const search_t *search) {
     }
 }
 
-/* --- one run ----------------------------------------------------------------------------------- */
+/* --- one run ------------------------------------------------------------------------------- */
 
 /* The first posting from `at` on that is not before a slot. */
 static int64_t reach(const agm_list *list, int64_t at, int32_t slot) {
@@ -157,51 +99,66 @@ static int64_t reach(const agm_list *list, int64_t at, int32_t slot) {
     return end;
 }
 
+/* Add a term's share to the texts of a run; how often the run has it.  Its postings are noted, and
+ * the most that a text has so far. */
+static float add_texts(const search_t *search, size_t q, int32_t start, int32_t end,
+                       float *most) {
+    const agm_list *list = search->lists + q;
+    const room_t *room = &search->room;
+    const float *lengths = search->volume->lengths;
+    int32_t next = start; /* slots before it have been seen */
+    float in_run = 0.0f;
+    int64_t i = reach(list, room->to[q], start);
+    room->from[q] = i;
+    for (; i < list->n && list->slots[i] < end; i++) {
+        /* A list from a damaged file may descend; it must not lead out of the run. */
+        const int32_t slot = list->slots[i];
+        if (slot < next) continue;
+        next = slot + 1;
+        const float count = (float)list->counts[i];
+        const float norm = search->base + search->slope * lengths[slot];
+        const float own = room->own[slot - start] + list->weight * count / (count + norm);
+        room->own[slot - start] = own;
+        *most = own > *most ? own : *most;
+        if (list->name) room->named[slot - start] = 1.0f;
+        in_run += count;
+    }
+    room->to[q] = i;
+    return in_run;
+}
+
 /* Add a term's share to the windows [from, to), in which it has been counted. */
-static void add_windows(const search_t *search, const agm_list *list, int32_t start, int32_t from,
+static void add_counted(const search_t *search, float weight, int32_t start, int32_t from,
                         int32_t to) {
     const float *lengths = search->volume->window_lengths + start;
     float *count = search->room.count, *window = search->room.window;
-    const float base = search->base, slope = search->window_slope, weight = list->weight;
+    const float base = search->base, slope = search->window_slope;
     for (int32_t w = from; w < to; w++) {
         window[w] += weight * count[w] / (count[w] + (base + slope * lengths[w]));
         count[w] = 0.0f;
     }
 }
 
-/* Add a term's share to the texts and windows of a run; how often the run has it. */
-static float add_list(const search_t *search, const agm_list *list, int64_t *at, int32_t start,
-                      int32_t end) {
-    const agm_volume *volume = search->volume;
+/* Add a term's share to the windows of a run. */
+static void add_windows(const search_t *search, size_t q, int32_t start, int32_t size) {
+    const agm_list *list = search->lists + q;
     const room_t *room = &search->room;
-    const int windows = search->question->weights.window != 0.0f;
-    const int32_t size = end - start, around = volume->window;
-    int32_t first = 0, last = 0, next = start; /* windows counted so far; the next slot may be */
-    float in_run = 0.0f;
-    int64_t i = reach(list, *at, start);
-    for (; i < list->n && list->slots[i] < end; i++) {
-        /* A list from a damaged file may descend; it must not lead out of the run. */
+    const int32_t around = search->volume->window;
+    int32_t first = 0, last = 0, next = start; /* windows that have counts; see add_texts */
+    for (int64_t i = room->from[q]; i < room->to[q]; i++) {
         const int32_t slot = list->slots[i], here = slot - start;
         if (slot < next) continue;
         next = slot + 1;
-        const float count = (float)list->counts[i];
-        const float norm = search->base + search->slope * volume->lengths[slot];
-        room->own[here] += list->weight * count / (count + norm);
-        if (list->name) room->named[here] = 1.0f;
-        in_run += count;
-        if (!windows) continue;
         const int32_t from = here > around ? here - around : 0;
         const int32_t to = size - here > around ? here + around + 1 : size;
         if (from > last) {
-            add_windows(search, list, start, first, last);
+            add_counted(search, list->weight, start, first, last);
             first = from;
         }
-        for (int32_t w = from; w < to; w++) room->count[w] += count;
+        for (int32_t w = from; w < to; w++) room->count[w] += (float)list->counts[i];
         last = to;
     }
-    add_windows(search, list, start, first, last);
-    *at = i;
-    return in_run;
+    add_counted(search, list->weight, start, first, last);
 }
 
 static float date_part(const agm_question *asked, int64_t when) {
@@ -215,16 +172,20 @@ static float date_part(const agm_question *asked, int64_t when) {
     return (float)best;
 }
 
-/* The most that any of these slots has by its words.  What is before the first and after the last
- * is 0, so that the loop has no ends to look at. */
-static float most_in(const agm_weights *weights, float beside, const float *own,
-                     const float *window, int32_t n) {
+/* Add up what words give each of n slots, of_run being what the run gives all; the most.  What is
+ * before the first and after the last is 0, so that the loop has no ends to look at. */
+static float add_up(const search_t *search, float of_run, int32_t n) {
+    const float *own = search->room.own, *window = search->room.window;
+    float *sums = search->room.sum;
+    const float by_own = search->question->weights.keyword;
+    const float by_window = search->question->weights.window, beside = search->beside;
     uint32_t best = 0;
     for (int32_t i = 0; i < n; i++) {
-        const float sum = weights->keyword * own[i] + weights->window * window[i] +
-                          beside * (own[i - 1] + own[i + 1]);
+        const float sum =
+            by_own * own[i] + of_run + beside * (own[i - 1] + own[i + 1]) + by_window * window[i];
         uint32_t bits; /* those of numbers that are not negative order as the numbers do */
         memcpy(&bits, &sum, sizeof bits);
+        sums[i] = sum;
         best = bits > best ? bits : best;
     }
     float most;
@@ -232,16 +193,12 @@ static float most_in(const agm_weights *weights, float beside, const float *own,
     return most;
 }
 
-/* The sum of a slot's parts, of_run being what its run gives all. */
-static float total_of(const search_t *search, int32_t slot, int32_t here, float of_run) {
+/* The sum of all parts of a slot. */
+static float total_of(const search_t *search, int32_t slot, int32_t here) {
     const agm_volume *volume = search->volume;
     const agm_question *asked = search->question;
     const agm_weights *weights = &asked->weights;
-    const room_t *room = &search->room;
-    float sum = weights->keyword * room->own[here] + of_run;
-    sum += search->beside * room->own[here - 1];
-    sum += search->beside * room->own[here + 1];
-    sum += weights->window * room->window[here];
+    float sum = search->room.sum[here];
     if (weights->length != 0.0f) {
         size_t length = (size_t)volume->lengths[slot];
         if (length >= asked->n_length_part) length = asked->n_length_part - 1;
@@ -250,7 +207,7 @@ static float total_of(const search_t *search, int32_t slot, int32_t here, float 
     if (search->people && weights->actor > 0.0f) {
         const int32_t who = volume->actors[slot];
         const float said = who ? (asked->asked && asked->asked[who] ? 1.0f : 0.0f)
-                               : room->named[here];
+                               : search->room.named[here];
         sum += weights->actor * said;
     }
     if (asked->n_spans) sum += asked->date * date_part(asked, volume->event_at[slot]);
@@ -264,29 +221,43 @@ static int any_of(const uint8_t *mask, int32_t n) {
     return found != 0;
 }
 
+/* Add up what words give a run's slots, as far as it can be of use; the most. */
+static float add_run(const search_t *search, int32_t run, int32_t start, int32_t size) {
+    const agm_volume *volume = search->volume;
+    const agm_weights *weights = &search->question->weights;
+    const float norm = search->base + search->run_slope * volume->run_lengths[run];
+    const float least = search->base + search->window_slope * volume->shortest_window[run];
+    float of_run = 0.0f, own = 0.0f, windows = 0.0f;
+    for (size_t q = 0; q < search->n_lists; q++) {
+        const agm_list *list = search->lists + q;
+        const float in_run = add_texts(search, q, start, start + size, &own);
+        if (in_run == 0.0f) continue;
+        of_run += list->run_weight * in_run / (in_run + norm);
+        windows += list->weight * in_run / (in_run + least); /* a window has no more of it */
+    }
+    of_run *= weights->run_keyword;
+    windows *= weights->window;
+    const float most = of_run + (weights->keyword + 2.0f * search->beside) * own + windows;
+    if (most < needed(search)) return most;
+    for (size_t q = 0; q < search->n_lists && windows != 0.0f; q++) {
+        add_windows(search, q, start, size);
+    }
+    return add_up(search, of_run, size);
+}
+
 /* Offer the slots of a run that has a term, also those that none is in: what stands around one may
  * have it. */
 static void score_run(search_t *search, int32_t run) {
-    const agm_volume *volume = search->volume;
-    const agm_question *asked = search->question;
-    const agm_weights *weights = &asked->weights;
+    const uint8_t *mask = search->question->mask;
     const room_t *room = &search->room;
-    const int32_t start = volume->starts[run], end = volume->starts[run + 1], size = end - start;
-    const float norm = search->base + search->run_slope * volume->run_lengths[run];
-    float of_run = 0.0f;
-    if (asked->mask && !any_of(asked->mask + start, size)) return;
-    for (size_t q = 0; q < search->n_lists; q++) {
-        const agm_list *list = search->lists + q;
-        const float in_run = add_list(search, list, room->at + q, start, end);
-        if (in_run > 0.0f) of_run += list->run_weight * in_run / (in_run + norm);
-    }
-    of_run *= weights->run_keyword;
-    if (of_run + most_in(weights, search->beside, room->own, room->window, size) >=
-        needed(search)) {
+    const int32_t start = search->volume->starts[run];
+    const int32_t size = search->volume->starts[run + 1] - start;
+    if (mask && !any_of(mask + start, size)) return;
+    if (add_run(search, run, start, size) >= needed(search)) {
         for (int32_t here = 0; here < size; here++) {
-            if (asked->mask && !asked->mask[start + here]) continue;
-            const float sum = total_of(search, start + here, here, of_run);
-            if (sum > 0.0f) offer(&search->best, start + here, sum);
+            if (room->sum[here] < needed(search) || (mask && !mask[start + here])) continue;
+            const float sum = total_of(search, start + here, here);
+            if (sum > 0.0f) agm_offer(&search->best, start + here, sum);
         }
     }
     memset(room->own, 0, (size_t)size * sizeof(float));
@@ -294,7 +265,7 @@ static void score_run(search_t *search, int32_t run) {
     if (search->people) memset(room->named, 0, (size_t)size * sizeof(float));
 }
 
-/* --- all of them ------------------------------------------------------------------------------- */
+/* --- all of them --------------------------------------------------------------------------- */
 
 static int ascending(const void *left, const void *right) {
     const int32_t a = *(const int32_t *)left, b = *(const int32_t *)right;
@@ -316,7 +287,7 @@ static void score_first(search_t *search) {
         score_run(search, room->first[i]);
         room->most[room->first[i]] = 0.0f;
     }
-    memset(room->at, 0, search->n_lists * sizeof *room->at);
+    memset(room->to, 0, search->n_lists * sizeof *room->to);
 }
 
 /* Score the others, as far as the best so far do not tell that it is in vain. */
@@ -333,16 +304,18 @@ static void score_rest(search_t *search) {
 
 static int open_room(room_t *room, size_t runs, size_t longest, size_t n_lists) {
     const size_t slots = longest + 2; /* one before and one after the run are 0 */
-    const size_t wide = FIRST * sizeof(uint64_t) + (n_lists + 1) * sizeof(int64_t);
-    room->block = calloc(1, wide + (runs + 4 * slots) * sizeof(float) + FIRST * sizeof(int32_t));
+    const size_t wide = FIRST * sizeof(uint64_t) + 2 * (n_lists + 1) * sizeof(int64_t);
+    room->block = calloc(1, wide + (runs + 5 * slots) * sizeof(float) + FIRST * sizeof(int32_t));
     if (!room->block) return -1;
     room->heap = (agm_heap){room->block, FIRST, 0};
-    room->at = (int64_t *)(room->heap.entries + FIRST);
-    room->own = (float *)(room->at + n_lists + 1) + 1;
+    room->from = (int64_t *)(room->heap.entries + FIRST);
+    room->to = room->from + n_lists + 1;
+    room->own = (float *)(room->to + n_lists + 1) + 1;
     room->window = room->own + slots;
     room->named = room->window + slots;
     room->count = room->named + slots;
-    room->most = room->count + slots - 1;
+    room->sum = room->count + slots;
+    room->most = room->sum + slots - 1;
     room->first = (int32_t *)(room->most + runs);
     return 0;
 }
@@ -383,6 +356,6 @@ int64_t agm_volume_best(const agm_volume *volume, const agm_list *lists, size_t 
     score_first(&search);
     score_rest(&search);
     free(search.room.block);
-    sort_best(&search.best);
+    agm_sort_leaders(&search.best);
     return search.best.size;
 }

@@ -147,6 +147,26 @@ def test_few_candidates_are_enough_for_words(
         assert [item["id"] for item in ours] == [item["id"] for item in theirs]
 
 
+def test_the_runs_that_can_have_the_best_are_scored_first(
+    disk: Memory, hot: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 200 memories 48 are enough for the best of each question."""
+    monkeypatch.setattr(finding, "_ROWS", 48)
+    scored = []
+
+    def noted(view: View, *arguments: Any, **options: Any) -> list[Hit]:
+        scored.append(view.n)
+        return rank(view, *arguments, **options)
+
+    monkeypatch.setattr(finding, "rank", noted)
+    for question in QUESTIONS:
+        ours = disk.search(question, unscoped=True, top_k=1)["results"][0]
+        theirs = hot.search(question, unscoped=True, top_k=1)["results"][0]
+        assert ours["id"] == theirs["id"]
+        assert ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
+    assert 0 < max(scored) <= 48
+
+
 def test_a_filter_that_leaves_little_is_asked_first(
     disk: Memory, hot: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

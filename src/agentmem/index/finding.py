@@ -38,7 +38,7 @@ __all__ = ["Finder"]
 _WORDS = 512  # candidates by words
 _NEAREST = 256  # and by vector
 _FILTERED = 8  # times as many where a filter is still to be asked
-_ROWS = 4_096  # rows of the candidates' runs that are scored
+_ROWS = 2_048  # rows of the candidates' runs that are scored
 _ENOUGH = 8  # candidates that a filter must leave for each result
 _TOGETHER = 100_000  # rows from which words and vectors are searched at the same time
 _STRETCH = 32  # bits of a slot in a number for a stretch
@@ -60,6 +60,7 @@ class Finder:
         self._ranking = ranking
         self._hybrid = hybrid
         self._by_words = ByWords(ranking, hybrid, analyzer)
+        self._by_vector = hybrid.by_vector
         self._beside = beside
 
     def find(
@@ -123,7 +124,9 @@ class Finder:
         shelf, asked = inquiry.shelf, inquiry.asked
         view, allowed = EMPTY, []
         scope = 0
-        for number, (starts, ends) in enumerate(_stretches(shelf, asked, found)):
+        by_vector = self._by_vector if asked.mode == "hybrid" else None
+        most = max(_ROWS, 16 * asked.top_k)
+        for number, (starts, ends) in enumerate(_stretches(shelf, found, by_vector, most)):
             if len(starts):
                 rows, slots = shelf.holdings[number].volume.take(
                     starts, ends, asked.words, inquiry.terms[number], first_scope=scope
@@ -209,44 +212,69 @@ def _keys(shelf: Shelf, found: Found) -> NDArray[np.int64]:
 
 
 def _stretches(
-    shelf: Shelf, asked: Question, found: _Candidates
+    shelf: Shelf, found: _Candidates, by_vector: float | None, most: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Per holding the first slots (ascending) and the ends of what is to be scored: the
-    candidates themselves, in hybrid mode their runs, the most promising of them."""
-    hybrid = asked.mode == "hybrid"
-    lists = [_named(shelf, part, hybrid) for part in (found.words, found.near)]
-    names, sizes = (_alternate(a, b) for a, b in zip(*lists, strict=True))
-    _, places = np.unique(names, return_index=True)
-    places.sort()
-    if hybrid:
-        total = np.cumsum(sizes[places])
-        most = max(_ROWS, 16 * asked.top_k)
-        places = places[: max(1, int(np.searchsorted(total, most, side="right")))]
+    """Per holding the first slots (ascending) and the ends of what is to be scored.
+
+    Without ``by_vector`` these are the candidates themselves.  With it, the weight of a cosine
+    among the scores by words, they are runs, about ``most`` rows in all: those that can have the
+    highest scores, as far as the candidates tell.  What is not among those by words, or by
+    vector, has less than the last of them.
+    """
+    if by_vector is None:
+        names = np.concatenate([_rows_of(found.words), _rows_of(found.near)])
+        sizes = np.ones(len(names), np.int64)
+    else:
+        names, sizes = _runs(shelf, found, by_vector, most)
     chosen = []
     for number in range(len(shelf.holdings)):
-        here = places[names[places] >> _STRETCH == number]
+        here = names >> _STRETCH == number
         first = names[here] & ((1 << _STRETCH) - 1)
         order = np.argsort(first)
         chosen.append((first[order], (first + sizes[here])[order]))
     return chosen
 
 
-def _named(
-    shelf: Shelf, found: Found, whole_runs: bool
+def _runs(
+    shelf: Shelf, found: _Candidates, by_vector: float, most: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each row, or its run, as one number, holding above first slot; and how many slots it has."""
-    first, sizes = found.slots.copy(), np.ones(len(found.slots), np.int64)
-    if whole_runs:
-        for number, holding in enumerate(shelf.holdings):
-            here = found.numbers == number
-            starts = holding.volume.starts
-            runs = holding.volume.runs_of(found.slots[here])
-            first[here] = starts[runs]
-            sizes[here] = starts[runs + 1] - starts[runs]
-    return (found.numbers << _STRETCH) | first, sizes
+    """The runs to score, by holding and first slot, and how many slots each has."""
+    words, near = found.words, found.near
+    first = np.concatenate([_heads(shelf, words), _heads(shelf, near)])
+    names, which = np.unique(first, return_inverse=True)
+    scores = np.zeros(len(names), np.float32)
+    for part, weight, complete, mine in (
+        (words, 1.0, found.complete, which[: len(words.slots)]),
+        (near, by_vector, False, which[len(words.slots) :]),
+    ):
+        if not len(mine):
+            continue
+        least = 0.0 if complete else float(part.scores[-1])
+        best = np.full(len(names), least, np.float32)
+        best[mine[::-1]] = part.scores[::-1]  # of several the first stays, which is the best
+        scores += np.float32(weight) * best
+    order = np.argsort(-scores, kind="stable")
+    names = names[order]
+    sizes = np.empty(len(names), np.int64)
+    for number, holding in enumerate(shelf.holdings):
+        here = names >> _STRETCH == number
+        starts = holding.volume.starts
+        head = (names[here] & ((1 << _STRETCH) - 1)).astype(np.int32)
+        sizes[here] = starts[np.searchsorted(starts, head) + 1] - head
+    kept = max(1, int(np.searchsorted(np.cumsum(sizes), most, side="right")))
+    return names[:kept], sizes[:kept]
 
 
-def _alternate(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first of ``a``, the first of ``b``, the second of ``a``, and so on."""
-    order = np.argsort(np.concatenate([2 * np.arange(len(a)), 2 * np.arange(len(b)) + 1]))
-    return np.concatenate([a, b])[order]
+def _rows_of(found: Found) -> NDArray[np.int64]:
+    """Each row as one number, holding above slot."""
+    return (found.numbers << _STRETCH) | found.slots
+
+
+def _heads(shelf: Shelf, found: Found) -> NDArray[np.int64]:
+    """The first row of each one's run."""
+    first = found.slots.copy()
+    for number, holding in enumerate(shelf.holdings):
+        here = found.numbers == number
+        volume = holding.volume
+        first[here] = volume.starts[volume.runs_of(found.slots[here])]
+    return (found.numbers << _STRETCH) | first

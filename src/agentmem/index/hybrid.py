@@ -120,6 +120,16 @@ class Hybrid:
         return self._weights
 
     @property
+    def by_vector(self) -> float:
+        """The most that a cosine can weigh in the score of a text that has it: by itself, as the
+        highest of its run, and in what both neighbours are worth if theirs are as high."""
+        weights: list[float] = self._weights.tolist()
+        dense, keyword, _, neighbour, _, run_dense, _, _ = weights
+        both = dense + keyword
+        beside = 2 * neighbour * dense / both if both else 0.0
+        return dense + run_dense + beside
+
+    @property
     def date_weight(self) -> float:
         """Of the part ``date``, on the same scale."""
         return self._date
