@@ -27,6 +27,7 @@ def main() -> None:
                 added = memory.add_arrow(stream(rows))
                 memory.flush()
             assert added == {"rows": rows, "added": rows}
+        with Memory(folder, embedder="static", user_id="bench", config=config) as memory:
             assert memory.count() == rows
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)

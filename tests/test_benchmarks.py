@@ -96,6 +96,26 @@ def test_growth_can_be_measured(
     assert on_disk.track_bytes_a_memory(folder, 1_000) > 768
 
 
+def test_what_was_not_written_has_no_rate(load: Load) -> None:
+    store = load("benchmarks.common").TemporaryStore()
+    memory = store.open("static", {"projection": {"enabled": False}})
+    try:
+        added = memory.add_batch(["one", "two", "three"])["results"]
+        gone = memory.delete(added[2]["id"])["results"]
+        store.verify(2, [*added[:2], *gone])
+        assert store.memory is not memory
+        for count, answers in (
+            (3, added[:2]),  # one was lost
+            (2, [added[0] | {"memory": "other"}]),
+            (2, added),  # deleted meanwhile
+            (2, [added[0] | {"event": "DELETE"}]),
+        ):
+            with pytest.raises(AssertionError):
+                store.verify(count, answers)
+    finally:
+        store.teardown()
+
+
 @pytest.mark.parametrize("part", ["kernels", "paths"])
 def test_what_is_counted_runs_without_valgrind_too(load: Load, part: str) -> None:
     instructions = load("benchmarks.instructions")

@@ -16,12 +16,12 @@ import tempfile
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -169,7 +169,8 @@ def _warm(call: Callable[[int], object]) -> int:
 
 
 class TemporaryStore:
-    """Mixin: ``self.memory`` is an empty store, made by ``open`` and removed by ``teardown``."""
+    """Mixin: ``self.memory`` is an empty store, made by ``open`` and removed by ``teardown``.
+    A benchmark that writes calls ``verify`` once it has the time."""
 
     memory: Memory
     folder: str
@@ -178,9 +179,35 @@ class TemporaryStore:
         from agentmem import Memory
 
         self.folder = tempfile.mkdtemp(prefix="agentmem-bench-")
-        self.memory = Memory(self.folder, embedder=embedder, config=config, user_id="bench")
+        self.open_again = partial(
+            Memory, self.folder, embedder=embedder, config=config, user_id="bench"
+        )
+        self.memory = self.open_again()
         self.memory.warm_up()
         return self.memory
+
+    def verify(self, count: int, acknowledged: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Flush, close and open the store: it must hold so many memories, and some of the
+        ``acknowledged``, which calls have answered with, as they were answered.  What lost a
+        memory has no rate.
+
+        Raises:
+            AssertionError
+        """
+        self.memory.flush()
+        self.memory.close()
+        self.memory = self.open_again()
+        found = self.memory.count()
+        if found != count:
+            raise AssertionError(f"the store has {found:,} memories, not {count:,}")
+        answers = list(acknowledged)
+        some = answers[:: max(1, len(answers) // 200)] + answers[-1:]
+        for answer, item in zip(
+            some, self.memory.get_batch([answer["id"] for answer in some]), strict=True
+        ):
+            expected = None if answer["event"] == "DELETE" else answer["memory"]
+            if (item and item["memory"]) != expected:
+                raise AssertionError(f"{answer} was acknowledged, and now there is {item}")
 
     def teardown(self, *_: object) -> None:
         self.memory.close()

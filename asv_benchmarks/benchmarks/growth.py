@@ -127,7 +127,11 @@ class GrowthOnDisk(_Stores):
                 fill(memory, BATCH, self.pool)  # warm
                 begin = time.perf_counter()
                 fill(memory, 10 * BATCH, self.pool)
-                return 10 * BATCH / (time.perf_counter() - begin)
+                spent = time.perf_counter() - begin
+                memory.flush()
+            with opened(copy) as memory:
+                assert memory.count() == memories + 11 * BATCH
+            return 10 * BATCH / spent
         finally:
             shutil.rmtree(copy)
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.common import Resident, resident, texts, vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from agentmem import Memory
     from agentmem.types import TermBatch
 
 ROWS = 50_000  # that are drained
@@ -300,7 +302,26 @@ class _Seeded:
         return vectors(len(given), DIM)
 
 
-class Whole:
+class _Reopening:
+    """Mixin: ``self.memory`` in a folder of its own, made by ``open_again``."""
+
+    memory: Memory
+    folder: str
+    open_again: Callable[[], Memory]
+
+    def teardown(self) -> None:
+        self.memory.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def verify(self, count: int, **scope: str) -> None:
+        """Flush, close and open the store: it must hold so many memories of the scope."""
+        self.memory.flush()
+        self.memory.close()
+        self.memory = self.open_again()
+        assert self.memory.count(**scope) == count
+
+
+class Whole(_Reopening):
     """A store as its user has it: SQLite, the table, its indexes."""
 
     timeout = 1200
@@ -311,7 +332,8 @@ class Whole:
         from agentmem import Memory
 
         self.folder = tempfile.mkdtemp(prefix="agentmem-bench-")
-        self.memory = Memory(
+        self.open_again = partial(
+            Memory,
             Path(self.folder) / "store",
             embedder=_Seeded(),
             config={
@@ -320,10 +342,7 @@ class Whole:
                 "embedding": {"cache_entries": 0},
             },
         )
-
-    def teardown(self) -> None:
-        self.memory.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.memory = self.open_again()
 
     def track_bytes_a_memory(self) -> float:
         """Of 60 characters, in all files of the store, once everything has caught up; but for
@@ -336,6 +355,7 @@ class Whole:
         self.memory.purge(extra)  # which leaves no old version, where others keep one for a minute
         self.memory.flush(indexes=True)
         assert self.memory.stats()["projection"]["indexes"]["indexed"] == INDEXED
+        self.verify(INDEXED, user_id="u")
         self.memory.close()
         paths = Path(self.folder).rglob("*")
         files = [path for path in paths if path.is_file() and path.name != "reserve"]
@@ -362,13 +382,13 @@ class Whole:
         with Resident(self.memory._engine.projection) as peak:
             self.memory.add_arrow(reader, user_id="u")
             self.memory.flush()
-        assert self.memory.count(user_id="u") == rows
+        self.verify(rows, user_id="u")
         return peak.bytes / 2**20
 
     track_add_arrow_memory_mib.unit = "MiB"  # type: ignore[attr-defined]
 
 
-class _Meanwhile:
+class _Meanwhile(_Reopening):
     """A store whose table is not there yet."""
 
     timeout = 1200
@@ -380,7 +400,8 @@ class _Meanwhile:
         from agentmem import Memory
 
         self.folder = tempfile.mkdtemp(prefix="agentmem-bench-")
-        self.memory = Memory(
+        self.open_again = partial(
+            Memory,
             Path(self.folder) / "store",
             embedder="minilm",
             config={
@@ -388,6 +409,7 @@ class _Meanwhile:
                 "search": {"answers": 0},  # the same questions come again
             },
         )
+        self.memory = self.open_again()
         given = vectors(INDEXED, DIM)
         for i, part in enumerate(range(0, INDEXED, 5_000)):
             self.memory.add_batch(
@@ -396,10 +418,6 @@ class _Meanwhile:
                 user_id=f"user-{i}",
             )
         self.memory.search("where does she live?", user_id="user-0")
-
-    def teardown(self) -> None:
-        self.memory.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Meanwhile(_Meanwhile):
@@ -425,6 +443,7 @@ class Meanwhile(_Meanwhile):
             write("alone")
             with self.drained_over_and_over():
                 write("meanwhile")
+        self.verify(written.total(), user_id="writer")
         rates = {when: written[when] / took[when] for when in took}
         return rates["meanwhile"] / rates["alone"]
 

@@ -17,6 +17,8 @@ from . import common
 from .common import SEED, sentences, vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agentmem.store import Store
     from agentmem.types import NewMemory, TermBatch
 
@@ -89,6 +91,25 @@ def seconds_of_batches(store: Store, source: Source, count: int) -> list[float]:
     return taken
 
 
+def verify(folder: str, count: int, there: Iterable[Any] = (), gone: Iterable[Any] = ()) -> None:
+    """Open the store anew: it must hold so many memories, those that are ``there`` as they were
+    written, and none that is ``gone``.
+
+    Raises:
+        AssertionError
+    """
+    from agentmem.store import filters
+
+    expected = {memory.id: memory.content for memory in there}
+    with opened(folder) as store, store.read() as snapshot:
+        found = snapshot.count(filters.EVERYTHING)
+        if found != count:
+            raise AssertionError(f"the store has {found:,} memories, not {count:,}")
+        stored = snapshot.by_ids([*expected, *(memory.id for memory in gone)])
+    if {id: record.content for id, record in stored.items()} != expected:
+        raise AssertionError("the store has other memories than were written")
+
+
 class InsertBySize:
     """Rate of thousand-row transactions in a store of so many rows, over an empty store's."""
 
@@ -106,6 +127,7 @@ class InsertBySize:
                 first = seconds_of_batches(store, source, 30)
                 seconds_of_batches(store, source, stored // BATCH - 30)
                 last = seconds_of_batches(store, source, 30)
+            verify(folder, source.made)
             return statistics.median(first) / statistics.median(last)
         finally:
             shutil.rmtree(folder)
@@ -184,16 +206,26 @@ class Writes(Filled):
     warmup_time = 0.0
 
     def setup(self, folder: str) -> None:
+        from agentmem.store import filters
+
         super().setup(folder)
         self.batch = self.source.batch()
         self.source.insert(self.store, self.batch)
         with self.store.read() as snapshot:
+            self.count = snapshot.count(filters.EVERYTHING)
             records: dict[bytes, Any] = snapshot.by_ids([memory.id for memory in self.batch])
         self.records = list(records.values())
         self.next = self.source.batch()
+        self.there, self.gone = self.batch, []
+
+    def teardown(self, folder: str) -> None:
+        super().teardown(folder)
+        count = self.count - len(self.batch) + len(self.there)
+        verify(folder, count, self.there, self.gone)
 
     def time_insert_1000(self, folder: str) -> None:
         self.source.insert(self.store, self.next)
+        self.there = self.batch + self.next
 
     def time_update_fields_of_1000(self, folder: str) -> None:
         with self.store.write() as tx:
@@ -202,3 +234,4 @@ class Writes(Filled):
     def time_delete_1000(self, folder: str) -> None:
         with self.store.write() as tx:
             tx.delete([record.key for record in self.records])
+        self.there, self.gone = [], self.batch

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from . import common
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    Answer = dict[str, list[dict[str, Any]]]
 
 BATCH = 1000
 SECONDS = 1.0  # of each measurement, at least
@@ -32,8 +34,13 @@ def rate(write: Callable[[int], object]) -> float:
     return BATCH / statistics.median(taken)
 
 
+def every(answers: Iterable[Answer]) -> list[dict[str, Any]]:
+    """The results of all calls."""
+    return [result for answer in answers for result in answer["results"]]
+
+
 class _Adding(common.TemporaryStore):
-    """Every batch has texts that the store has not seen; what was written is counted."""
+    """Every batch has texts that the store has not seen."""
 
     batches = 16
     timeout = 300
@@ -53,17 +60,12 @@ class _Adding(common.TemporaryStore):
         again, i = divmod(i, self.batches)
         return self.texts[i] if not again else [f"{text} #{again}" for text in self.texts[i]]
 
-    def added(self, add: Callable[[int], object]) -> float:
+    def added(self, add: Callable[[int], Answer]) -> float:
+        """The rate of a call that stores a batch, verified."""
         before = self.memory.count()
-        calls = 0
-
-        def counted(i: int) -> None:
-            nonlocal calls
-            calls += 1
-            add(i)
-
-        found = rate(counted)
-        assert self.memory.count() - before == calls * BATCH
+        answers: list[Answer] = []
+        found = rate(lambda i: answers.append(add(i)))
+        self.verify(before + len(answers) * BATCH, every(answers))
         return found
 
 
@@ -89,14 +91,16 @@ class AddBatchTexts(_Adding):
         """The rate of ``add_batch`` over that of embedding the same texts and no more, the two
         in turns; the median of their ratios."""
         embed = self.memory._engine.embedder.inner.embed
-        ratios = []
+        before = self.memory.count()
+        ratios, answers = [], []
         for i in range(5):
             texts = self.batch(i)[: _PART[embedder]]
             begin = time.perf_counter()
             embed(texts)
             middle = time.perf_counter()
-            self.memory.add_batch(texts)
+            answers.append(self.memory.add_batch(texts))
             ratios.append((middle - begin) / (time.perf_counter() - middle))
+        self.verify(before + 5 * _PART[embedder], every(answers))
         return statistics.median(ratios[1:])  # the first warms up
 
     track_against_embedding_alone.unit = "ratio"
@@ -134,6 +138,8 @@ class AddOne(_Adding):
         bare.execute("PRAGMA journal_mode = WAL")
         bare.execute("PRAGMA synchronous = FULL")
         bare.execute("CREATE TABLE rows(key INTEGER PRIMARY KEY, content TEXT, vector BLOB)")
+        before = self.memory.count()
+        answers: list[Answer] = []
         add_time = parts_time = 0.0
         for i, text in enumerate(self.batch(0)[:300]):
             begin = time.perf_counter()
@@ -143,12 +149,13 @@ class AddOne(_Adding):
                 (text, vector.astype("float16").tobytes()),
             )
             middle = time.perf_counter()
-            self.memory.add(text)
+            answers.append(self.memory.add(text))
             end = time.perf_counter()
             if i >= 50:
                 parts_time += middle - begin
                 add_time += end - middle
         bare.close()
+        self.verify(before + 300, every(answers))
         return parts_time / add_time
 
     track_against_parts.unit = "ratio"
@@ -157,7 +164,7 @@ class AddOne(_Adding):
 class AddFromMany(_Adding):
     """Single adds of many callers at once, over ``add_batch`` of as many texts, in turns."""
 
-    params = (("static", "minilm"), ("20 threads", *common.long("64 threads"), "1000 tasks"))
+    params = (("static", "minilm"), ("20 threads", "64 threads", "1000 tasks"))
     param_names = ("embedder", "callers")
 
     def setup(self, embedder: str, callers: str) -> None:
@@ -165,10 +172,11 @@ class AddFromMany(_Adding):
         # Enough for every thread to come again and again; a task adds one.
         self.each = 200 if (embedder, callers[-7:]) == ("minilm", "threads") else BATCH
         self.rounds = 2 if (embedder, self.each) == ("minilm", BATCH) else 3
+        self.before = self.memory.count()
+        self.answers: list[Answer] = []  # of all single adds; appending is atomic
 
     def track_against_batch(self, embedder: str, callers: str) -> float:
         """Their rate over that of the batch, the median of the turns."""
-        before = self.memory.count()
         ratios = []
         for i in range(self.rounds):
             begin = time.perf_counter()
@@ -176,7 +184,8 @@ class AddFromMany(_Adding):
             middle = time.perf_counter()
             self.call(callers, self.batch(2 * i + 1)[: self.each])
             ratios.append((middle - begin) / (time.perf_counter() - middle))
-        assert self.memory.count() - before == 2 * self.rounds * self.each
+        assert len(self.answers) == self.rounds * self.each
+        self.verify(self.before + 2 * self.rounds * self.each, every(self.answers))
         return statistics.median(ratios)
 
     track_against_batch.unit = "ratio"
@@ -184,6 +193,7 @@ class AddFromMany(_Adding):
     def track_longest_wait(self, embedder: str, callers: str) -> float:
         """The longest wait of a call over the median; of tasks, from the start of all."""
         waits = sorted(self.call(callers, self.batch(1)[: self.each]))
+        self.verify(self.before + self.each, every(self.answers))
         return waits[-1] / waits[len(waits) // 2]
 
     track_longest_wait.unit = "ratio"
@@ -198,8 +208,9 @@ class AddFromMany(_Adding):
         def caller(own: list[str]) -> None:
             for text in own:
                 begin = time.perf_counter()
-                self.memory.add(text)
+                answer = self.memory.add(text)
                 waits.append(time.perf_counter() - begin)
+                self.answers.append(answer)
 
         n = int(number)
         threads = [threading.Thread(target=caller, args=(texts[i::n],)) for i in range(n)]
@@ -218,8 +229,9 @@ class AddFromMany(_Adding):
 
         async def caller(text: str) -> None:
             begin = time.perf_counter()
-            await shared.add(text)
+            answer = await shared.add(text)
             waits.append(time.perf_counter() - begin)
+            self.answers.append(answer)
 
         async def main() -> None:
             await asyncio.gather(*(caller(text) for text in texts))
@@ -255,7 +267,12 @@ class AddDuplicates(_Adding):
 
     def track_deduped(self) -> float:
         """With ``dedupe``: nothing is stored either."""
-        return rate(lambda i: self.memory.add_batch(self.batch(0), dedupe=True))
+        before = self.memory.count()
+        answers: list[Answer] = []
+        found = rate(lambda i: answers.append(self.memory.add_batch(self.batch(0), dedupe=True)))
+        assert {result["event"] for result in every(answers)} == {"NONE"}
+        self.verify(before, every(answers[-1:]))
+        return found
 
     track_deduped.unit = "memories/s"
 
@@ -277,20 +294,27 @@ class Change(_Adding):
             self.ids.append([result["id"] for result in answer["results"]])
 
     def track_update_metadata(self) -> float:
-        return rate(
-            lambda i: self.memory.update_batch(
-                [{"id": id, "metadata": {"round": i + 1}} for id in self.ids[i % 12]]
+        before = self.memory.count()
+        answers: list[Answer] = []
+        found = rate(
+            lambda i: answers.append(
+                self.memory.update_batch(
+                    [{"id": id, "metadata": {"round": i + 1}} for id in self.ids[i % 12]]
+                )
             )
         )
+        self.verify(before, every(answers[-1:]))
+        last = self.memory.get_batch(self.ids[(len(answers) - 1) % 12])
+        assert all(item and item["metadata"] == {"round": len(answers)} for item in last)
+        return found
 
     track_update_metadata.unit = "memories/s"
 
     def track_delete(self) -> float:
         begin = time.perf_counter()
-        for some in self.ids:
-            self.memory.delete_batch(some)
+        answers = [self.memory.delete_batch(some) for some in self.ids]
         spent = time.perf_counter() - begin
-        assert self.memory.count() == 101  # of ``prepare``
+        self.verify(101, every(answers))  # those of ``prepare`` are left
         return 12 * BATCH / spent
 
     track_delete.unit = "memories/s"
@@ -309,7 +333,9 @@ class AddArrow(common.TemporaryStore):
         begin = time.perf_counter()
         self.memory.add_arrow(stream(self.rows))
         spent = time.perf_counter() - begin
-        assert self.memory.count() == self.rows
+        self.verify(self.rows)
+        last = self.memory.get_all(limit=1, order="-created_at")["results"][0]["memory"]
+        assert last == f"{common.texts(BATCH)[-1]} #{self.rows // BATCH - 1}"
         return self.rows / spent
 
     track_rate.unit = "memories/s"
