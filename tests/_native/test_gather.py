@@ -19,8 +19,9 @@ VALUES = {
     "d": st.none() | st.floats(allow_nan=False),
     "t": st.none() | st.text(st.characters(exclude_categories=["Cs"])),
     "b": st.none() | st.binary(),
+    "o": st.none() | st.text() | st.integers(),
 }
-ROWS = st.text(st.sampled_from("idtb"), max_size=6).flatmap(
+ROWS = st.text(st.sampled_from("idtbo"), max_size=6).flatmap(
     lambda kinds: st.tuples(
         st.just(kinds), st.lists(st.tuples(*(VALUES[kind] for kind in kinds)), max_size=30)
     )
@@ -30,6 +31,10 @@ ANY = 1 << 40
 
 def same(one: list[Any], other: list[Any]) -> bool:
     for a, b in zip(one, other, strict=True):
+        if isinstance(a, list):
+            if a != b:
+                return False
+            continue
         for x, y in zip(a, b, strict=True):
             if (x is None) != (y is None):
                 return False

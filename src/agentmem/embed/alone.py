@@ -35,10 +35,10 @@ class Alone:
     and for good where it cannot be opened, they go on with what they have.  It never serves two
     calls: whoever comes while another runs is not alone.
 
-    Several threads are quicker only while the cores are free: with other programs busy on two
-    cores, half the speed of one thread was measured, since each operator waits for the thread
-    that does not get on.  So both are timed, and the quicker one is taken.  The vectors are the
-    same.
+    Several threads are quicker only while the cores are free: with other programs busy on them
+    they are slower than one, since each operator waits for the thread that does not get on (the
+    benchmark ``embedding.LoneSessionsBusy`` tells by how much).  So both are timed, and the
+    quicker one is taken.  The vectors are the same.
     """
 
     def __init__(self, open_wide: Callable[[], Any | None], helpers: Executor) -> None:

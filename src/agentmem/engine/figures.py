@@ -21,7 +21,11 @@ def figures(engine: Engine) -> dict[str, Any]:
         "writes": engine.queue.stats(),
         "index": engine.index.stats(),
         "large": engine.large.stats(),
-        "search": {"items": engine.items.stats(), "answers": engine.kept.stats()},
+        "search": {
+            "items": engine.items.stats(),
+            "answers": engine.kept.stats(),
+            "words": engine.analyzer.stats(),
+        },
         "projection": engine.projection.stats(),
         "operations": engine.operations.stats(),
     }

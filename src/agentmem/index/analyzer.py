@@ -49,6 +49,10 @@ class EnglishAnalyzer:
         """Forget the words met so far; a purged text may have had them alone."""
         self._memo = lexical.TermMemo(self._resolve)
 
+    def stats(self) -> dict[str, int]:
+        """Words whose terms are remembered, at most 262,144, and the bytes they take."""
+        return {"entries": len(self._memo), "bytes": self._memo.nbytes}
+
     def _resolve(self, word: str) -> int:
         """The term of one folded word, 0 for a stop word.  Called once per new word."""
         if word in STOP_WORDS:

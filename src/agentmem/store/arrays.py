@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem._native import columns
 from agentmem._native import vectors as native
+from agentmem._native.gather import gather
 from agentmem.types import NEVER, IndexRows, Strings, TermBatch, VectorSource
 
 __all__ = [
@@ -30,7 +31,7 @@ INDEX_COLUMNS = (
     f" ifnull(m.expires_at, {NEVER}), m.importance, v.source, v.data, t.length, t.terms, t.counts,"
     " m.actor_id"
 )
-_KINDS = "qqqqqfqoIbbo"
+_KINDS = "iiiiidibibbo"
 
 
 def pack_vectors(vectors: NDArray[np.float32], source: VectorSource) -> tuple[bytes, int]:
@@ -100,24 +101,17 @@ def slice_terms(batch: TermBatch) -> list[tuple[int, bytes, bytes]]:
     ]
 
 
-def to_index_rows(rows: list[tuple[Any, ...]], dim: int) -> IndexRows:
-    """Rows selected as ``INDEX_COLUMNS``, ascending by key, without their scope table."""
+def to_index_rows(rows: Iterator[tuple[Any, ...]], dim: int, most: int) -> IndexRows:
+    """The next ``most`` rows, selected as ``INDEX_COLUMNS``, ascending by key, without their scope
+    table; fewer where there are no more."""
+    _, _, columns = gather(rows, _KINDS, most, sys.maxsize)
     (
-        keys,
-        seqs,
-        scopes,
-        event_at,
-        expires_at,
-        importance,
-        sources,
-        vectors,
-        lengths,
-        (terms, sizes),
-        (counts, _),
-        actors,
-    ) = columns.split(rows, _KINDS)
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum(sizes // 8, out=offsets[1:])
+        (keys, _), (seqs, _), (scopes, _), (event_at, _), (expires_at, _), (importance, known),
+        (sources, _), vectors, (lengths, _), (ends, terms, _), (_, counts, _), actors,
+    ) = columns  # fmt: skip
+    importance = importance.astype(np.float32)
+    if known is not None:
+        importance[known == 0] = np.nan
     numbers = {name: actor_number(name) for name in set(actors)}
     return IndexRows(
         keys=keys,
@@ -127,12 +121,12 @@ def to_index_rows(rows: list[tuple[Any, ...]], dim: int) -> IndexRows:
         expires_at=expires_at,
         importance=importance,
         actors=np.array([numbers[name] for name in actors], dtype=np.int64),
-        vectors=join_vectors(vectors, sources, dim),
+        vectors=stored_vectors(Strings(*vectors), sources, dim),
         terms=TermBatch(
-            offsets=offsets,
-            terms=np.frombuffer(terms, dtype="<u8"),
-            counts=np.frombuffer(counts, dtype="<u2"),
-            lengths=lengths,
+            offsets=ends.astype(np.int64) // 8,
+            terms=terms.view("<u8"),
+            counts=counts.view("<u2"),
+            lengths=lengths.astype(np.uint32),
         ),
         actor_table={number: name for name, number in numbers.items() if name is not None},
     )

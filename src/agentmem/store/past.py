@@ -139,13 +139,13 @@ class Past(Snapshot):
         from agentmem.store.arrays import join_rows, to_index_rows
 
         scopes = partition_scopes(self._db, partition)
-        parts = [to_index_rows(rows, self.dim) for rows in self._past_chunks(scopes)]
-        found = join_rows(parts) if parts else to_index_rows([], self.dim)
+        chunks = self._past_chunks(scopes)
+        found = join_rows([to_index_rows(iter(rows), self.dim, len(rows)) for rows in chunks])
         found.scope_table = scope_table(self._db, set(found.scopes.tolist()), self._scopes)
         return found
 
     def _past_chunks(self, scopes: list[int] | None) -> Iterator[list[tuple[Any, ...]]]:
-        """Rows as ``arrays.INDEX_COLUMNS``, ascending by key."""
+        """Rows as ``arrays.INDEX_COLUMNS``, ascending by key; at least one list."""
         from agentmem.store.arrays import INDEX_COLUMNS
 
         inside, params = ("", []) if scopes is None else ("m.scope IN carray(?) AND ", [scopes])
@@ -155,7 +155,7 @@ class Past(Snapshot):
         )
         changed = self._changed(inside, bound)
         order = sorted([*keys, *changed])
-        for start in range(0, len(order), _CHUNK):
+        for start in range(0, max(1, len(order)), _CHUNK):
             chunk = order[start : start + _CHUNK]
             rows = self._db.rows(
                 f"SELECT {INDEX_COLUMNS} FROM carray(?) c CROSS JOIN memories m"

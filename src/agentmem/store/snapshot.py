@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentmem.errors import ClosedError, NotFoundError
@@ -216,11 +215,7 @@ class Snapshot:
         return self._index_rows(self._keys_of(partition))
 
     def load_parts(self, partition: PartitionKey) -> Iterator[IndexRows]:
-        from agentmem.store.arrays import to_index_rows
-
-        chunks = self._index_chunks(self._keys_of(partition))
-        for rows in chain([next(chunks, [])], chunks):
-            part = to_index_rows(rows, self.dim)
+        for part in self._index_parts(self._keys_of(partition)):
             part.scope_table = scope_table(self._db, set(part.scopes.tolist()), self._scopes)
             yield part
 
@@ -307,36 +302,40 @@ class Snapshot:
 
     def _index_rows(self, keys: list[int] | None) -> IndexRows:
         """Rows of ascending ``keys``, or of all memories."""
-        from agentmem.store.arrays import join_rows, to_index_rows
+        from agentmem.store.arrays import join_rows
 
-        parts = [to_index_rows(rows, self.dim) for rows in self._index_chunks(keys)]
-        found = join_rows(parts) if parts else to_index_rows([], self.dim)
+        found = join_rows(list(self._index_parts(keys)))
         found.scope_table = scope_table(self._db, set(found.scopes.tolist()), self._scopes)
         return found
 
-    def _index_chunks(self, keys: list[int] | None) -> Iterator[list[tuple[Any, ...]]]:
-        """At most ``_CHUNK`` rows at a time: as Python objects they take several times the
-        space of the arrays."""
-        from agentmem.store.arrays import INDEX_COLUMNS
+    def _index_parts(self, keys: list[int] | None) -> Iterator[IndexRows]:
+        """At most ``_CHUNK`` rows at a time, in at least one part; without scope tables."""
+        from agentmem.store.arrays import INDEX_COLUMNS, to_index_rows
 
         join = "JOIN vectors v ON v.key = m.key JOIN terms t ON t.key = m.key"
         if keys is None:
             last = 0
-            while rows := self._db.rows(
-                f"SELECT {INDEX_COLUMNS} FROM memories m {join}"
-                " WHERE m.key > ? ORDER BY m.key LIMIT ?",
-                (last, _CHUNK),
-            ):
-                last = rows[-1][0]
-                yield rows
-            return
-        for start in range(0, len(keys), _CHUNK):
+            while True:
+                rows = self._db.each(
+                    f"SELECT {INDEX_COLUMNS} FROM memories m {join}"
+                    " WHERE m.key > ? ORDER BY m.key LIMIT ?",
+                    (last, _CHUNK),
+                )
+                part = to_index_rows(rows, self.dim, _CHUNK)
+                if len(part.keys) or not last:
+                    yield part
+                if len(part.keys) < _CHUNK:
+                    return
+                last = int(part.keys[-1])
+        for start in range(0, max(1, len(keys)), _CHUNK):
+            chunk = keys[start : start + _CHUNK]
             # CROSS JOIN keeps the order: walk the keys, look each one up.
-            yield self._db.rows(
+            rows = self._db.each(
                 f"SELECT {INDEX_COLUMNS} FROM carray(?) c CROSS JOIN memories m"
                 f" ON m.key = c.value {join}",
-                (integers(keys[start : start + _CHUNK]),),
+                (integers(chunk),),
             )
+            yield to_index_rows(rows, self.dim, len(chunk))
 
     # -- another model
     @property

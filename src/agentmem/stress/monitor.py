@@ -166,8 +166,7 @@ def combine(samples: Iterable[Sample]) -> Sample:
 
 def _cached(stats: dict[str, Any]) -> int:
     """Bytes in caches.  All are bounded; pages of a growing database fill theirs slowly."""
-    search = stats["search"]
-    held = (stats["embedder"]["cache"], stats["index"], search["items"], search["answers"])
+    held = (stats["embedder"]["cache"], stats["index"], *stats["search"].values())
     return int(stats["store"]["sqlite_bytes"] + sum(cache["bytes"] for cache in held))
 
 

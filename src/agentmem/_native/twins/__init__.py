@@ -22,7 +22,6 @@ from agentmem._native.twins.arrow import (
     utf8_parts,
 )
 from agentmem._native.twins.batching import Batches, flatten, make_batches
-from agentmem._native.twins.columns import split
 from agentmem._native.twins.gather import gather
 from agentmem._native.twins.hashing import hash_texts
 from agentmem._native.twins.hybrid import WEIGHTS, Conversation
@@ -76,7 +75,6 @@ __all__ = [
     "quantize_int8",
     "record_batch",
     "rotate",
-    "split",
     "timestamp",
     "to_f16",
     "top_k",

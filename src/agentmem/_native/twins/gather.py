@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -10,14 +10,14 @@ import numpy as np
 
 __all__ = ["gather"]
 
-_TYPES: dict[str, type] = {"i": int, "d": float, "t": str, "b": bytes}
+_TYPES: dict[str, type] = {"i": int, "d": float, "t": str, "b": bytes, "o": object}
 
 
 def gather(
     rows: Iterator[tuple[Any, ...]], kinds: str, most: int, size: int
 ) -> tuple[int, int, list[Any]]:
     if not set(kinds) <= set(_TYPES):
-        raise ValueError(f"a column is of kind i, d, t or b, not {kinds!r}")
+        raise ValueError(f"a column is of kind i, d, t, b or o, not {kinds!r}")
     taken: list[tuple[Any, ...]] = []
     filled = 0
     while len(taken) < most and (not taken or filled < size):
@@ -29,7 +29,7 @@ def gather(
         for kind, value in zip(kinds, row, strict=True):
             if value is not None and not isinstance(value, _TYPES[kind]):
                 raise TypeError(f"a column of kind {kind} holds a {type(value).__name__}")
-            filled += 8 if kind in "id" else 4 + len(_bytes(value))
+            filled += 8 if kind in "ido" else 4 + len(_bytes(value))
         taken.append(row)
     return len(taken), filled, [_column(k, [row[j] for row in taken]) for j, k in enumerate(kinds)]
 
@@ -40,7 +40,9 @@ def _bytes(value: Any) -> bytes:
     return value or b""
 
 
-def _column(kind: str, values: Sequence[Any]) -> tuple[Any, ...]:
+def _column(kind: str, values: list[Any]) -> Any:
+    if kind == "o":
+        return values
     present = np.array([value is not None for value in values], dtype=np.uint8)
     valid = None if present.all() else present
     if kind in "id":

@@ -1,3 +1,0 @@
-from typing import Any
-
-def split(rows: list[tuple[Any, ...]], kinds: str) -> list[Any]: ...
