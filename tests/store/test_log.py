@@ -22,9 +22,7 @@ def assert_rows(rows: IndexRows, records: list[Record], snapshot: Snapshot, fill
     texts = [record.content for record in records]
     assert rows.keys.tolist() == [record.key for record in records]
     assert rows.seqs.tolist() == [record.seq for record in records]
-    assert rows.positions.tolist() == [record.position for record in records]
     assert rows.event_at.tolist() == [record.event_at for record in records]
-    assert rows.created_at.tolist() == [record.created_at for record in records]
     assert [rows.scope_table[s] for s in rows.scopes.tolist()] == [r.scope for r in records]
     assert set(rows.scope_table) == set(rows.scopes.tolist())
     expected = fill.terms(texts)

@@ -94,10 +94,8 @@ def partition_scopes(connection: Connection, partition: PartitionKey) -> list[in
     """Scope ids of a partition; None for the whole store."""
     if partition.column is None:
         return None
-    if partition.column not in SCOPE_FIELDS:
-        raise ValueError(f"no scope column {partition.column!r}; use one of {SCOPE_FIELDS}")
     return connection.values(
-        f"SELECT scope FROM scopes WHERE {partition.column} = ?", (partition.value,)
+        f"SELECT scope FROM scopes WHERE {_scope_column(partition)} = ?", (partition.value,)
     )
 
 
@@ -106,13 +104,23 @@ def scopes_in(
 ) -> list[int]:
     """Scope ids of a partition that is not the whole store; ``known`` is a cache that learns what
     they are, which whoever reads the partition's rows will want to know."""
-    assert partition.column in SCOPE_FIELDS
     rows = connection.rows(
-        f"SELECT scope, user_id, agent_id, run_id, org_id FROM scopes WHERE {partition.column} = ?",
+        "SELECT scope, user_id, agent_id, run_id, org_id FROM scopes"
+        f" WHERE {_scope_column(partition)} = ?",
         (partition.value,),
     )
     known.update((row[0], Scope(*row[1:])) for row in rows)
     return [row[0] for row in rows]
+
+
+def _scope_column(partition: PartitionKey) -> str:
+    """
+    Raises:
+        ValueError: the partition is by no column of a scope.
+    """
+    if partition.column not in SCOPE_FIELDS:
+        raise ValueError(f"no scope column {partition.column!r}; use one of {SCOPE_FIELDS}")
+    return partition.column
 
 
 def scope_table(
