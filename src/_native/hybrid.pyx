@@ -99,7 +99,7 @@ cdef class Conversation:
         self._texts = <agm_text *>malloc((n + 1) * sizeof(agm_text))
         self._seqs = <const int64_t **>malloc((n + 1) * sizeof(int64_t *))
         self._places = <int32_t *>malloc((3 * slots + 1) * sizeof(int32_t))
-        self._floats = <float *>calloc(4 * slots + runs + 1, sizeof(float))
+        self._floats = <float *>malloc((4 * slots + runs + 1) * sizeof(float))
         if (self._segments is NULL or self._texts is NULL or self._seqs is NULL
                 or self._places is NULL or self._floats is NULL):
             raise MemoryError()
@@ -184,47 +184,59 @@ cdef class Conversation:
         cdef const int32_t *slot = segment.slots
         cdef int32_t *segment_of = self._places + self._self.runs.slots
         cdef int32_t *row_of = segment_of + self._self.runs.slots
+        cdef float *lengths = self._floats
         cdef char *mark = seen
         cdef Py_ssize_t i, n = segment.rows, taken = 0
-        segment.first = slot[0] if n else -1
+        cdef int32_t at, slots = self._self.runs.slots
+        cdef int32_t first = slot[0] if n else -1
         for i in range(n):
-            if segment.first >= 0 and slot[i] != segment.first + i:
-                segment.first = -1
-            if slot[i] == -1:
+            at = slot[i]
+            if at != first + i:
+                first = -1
+            if at == -1:
                 continue
-            if not 0 <= slot[i] < self._self.runs.slots or mark[slot[i]]:
-                raise ValueError(f"slot {slot[i]} is taken twice or does not exist")
-            mark[slot[i]] = 1
-            self._floats[slot[i]] = postings.lengths[i]
-            segment_of[slot[i]] = p
-            row_of[slot[i]] = i
+            if not 0 <= at < slots or mark[at]:
+                raise ValueError(f"slot {at} is taken twice or does not exist")
+            mark[at] = 1
+            lengths[at] = postings.lengths[i]
+            segment_of[at] = p
+            row_of[at] = i
             taken += 1
+        segment.first = first
         segment.live = taken == n
         return taken
 
     cdef void _measure(self) noexcept:  # C alone: nothing in it raises
         """Lengths of windows and runs, the means; which slots have neighbours."""
-        cdef int32_t r, s, at, first, last
+        cdef int32_t r, s, start, end
         cdef int32_t slots = self._self.runs.slots
+        cdef int64_t window = self._self.runs.window
         cdef const int32_t *starts = self._self.runs.starts
+        cdef int32_t *run_of = self._places
         cdef float *own = self._floats
         cdef float *windows = own + slots
         cdef float *before = windows + slots
         cdef float *after = before + slots
         cdef float *runs = after + slots
-        cdef double all_own = 0, all_windows = 0
+        cdef double around, whole, all_own = 0, all_windows = 0  # whole numbers: sums are exact
         for r in range(self._self.runs.runs):
-            for s in range(starts[r], starts[r + 1]):
-                self._places[s] = r
-                before[s] = s > starts[r]
-                after[s] = s + 1 < starts[r + 1]
-                first = max(s - self._self.runs.window, starts[r])
-                last = min(s + self._self.runs.window, starts[r + 1] - 1)
-                for at in range(first, last + 1):
-                    windows[s] += own[at]
-                runs[r] += own[s]
-                all_own += own[s]
-                all_windows += windows[s]
+            start, end = starts[r], starts[r + 1]
+            around = whole = 0
+            for s in range(start, min(start + window, end)):
+                around += own[s]
+            for s in range(start, end):
+                if s + window < end:
+                    around += own[s + window]
+                windows[s] = around
+                all_windows += around
+                if s - window >= start:
+                    around -= own[s - window]
+                whole += own[s]
+                run_of[s] = r
+                before[s] = after[s] = 1
+            before[start] = after[end - 1] = 0
+            runs[r] = whole
+            all_own += whole
         self._self.before = before
         self._self.after = after
         self._self.runs.lengths = own

@@ -165,8 +165,7 @@ class Hybrid:
         those that ``score`` gives the highest scores, with these scores, in one native call."""
         layout = self._layout(view, None)
         conversation = layout.conversation
-        extras = self._extras(layout, cues, at)
-        names, asked, extra = self._what_else(layout, terms, cues, extras)
+        names, asked, extra = self._what_else(layout, terms, cues, self._extras(layout, cues, at))
         keys, scores, seqs = conversation.best(
             vector,
             terms,

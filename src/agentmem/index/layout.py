@@ -66,7 +66,7 @@ class Layout:
         alone = frozenset[int]().union(*(part.segment.alone for part in view.parts))
         self.starts = _starts_of(self._in_order(scopes), alone)
         self.slots = self._spread()
-        lengths = self._in_order(self._join_lengths())
+        lengths = self._in_order(self._live_of([rows.terms.lengths for rows in self._parts]))
         n, length = (view.n, view.length) if whole is None else (whole.n, whole.length)
         self.length_part = length_part(lengths, length / n if n else 0.0)
         self.actors = self._number_actors(analyzer)
@@ -109,14 +109,12 @@ class Layout:
 
     def _join(self, name: str) -> NDArray[Any]:
         """A column of all live rows, part after part."""
-        columns = [getattr(rows, name) for rows in self._parts]
-        return _concatenate(
-            [c if i is None else c[i] for c, i in zip(columns, self._live, strict=True)]
-        )
+        return self._live_of([getattr(rows, name) for rows in self._parts])
 
-    def _join_lengths(self) -> NDArray[np.uint32]:
-        columns = [rows.terms.lengths for rows in self._parts]
-        return _concatenate(
+    def _live_of(self, columns: list[NDArray[Any]]) -> NDArray[Any]:
+        if len(columns) == 1 and self._live[0] is None:
+            return columns[0]
+        return np.concatenate(
             [c if i is None else c[i] for c, i in zip(columns, self._live, strict=True)]
         )
 
@@ -132,7 +130,7 @@ class Layout:
         for rows, live in zip(self._parts, self._live, strict=True):
             n = len(rows.keys)
             if live is None:
-                spread.append(places[begin : begin + n].copy())
+                spread.append(places[begin : begin + n])
                 begin += n
             else:
                 found = np.full(n, -1, np.int32)
@@ -146,14 +144,16 @@ class Layout:
         self.actor_terms: dict[int, list[int]] = {}
         self.n_actors = 0
         self.anonymous = True
+        table = {k: v for rows in self._parts for k, v in rows.actor_table.items()}
+        if not table:
+            return np.zeros(self.n, np.int32)
         stored = self._join("actors")
-        if not stored.any():
+        if not stored.any():  # those who said something have been deleted
             return np.zeros(self.n, np.int32)
         numbers, codes = np.unique(self._in_order(stored), return_inverse=True)
         self.anonymous = bool(numbers[0] == 0)
         if not self.anonymous:
             codes += 1
-        table = {k: v for rows in self._parts for k, v in rows.actor_table.items()}
         known = [number for number in numbers.tolist() if number != 0]
         self.n_actors = len(known)
         called = analyzer.analyze([table[number] for number in known])
@@ -174,6 +174,15 @@ def length_part(lengths: NDArray[np.uint32], mean: float) -> NDArray[np.float32]
     """ln(1 + length / mean), as a share of what a text of four times the mean length has."""
     if not mean:
         return np.zeros(len(lengths), np.float32)
+    if not len(lengths):
+        return np.empty(0, np.float32)
+    longest = int(lengths.max())
+    if longest < len(lengths):  # as mostly: one logarithm for each length that occurs, about
+        return _length_part(np.arange(longest + 1), mean)[lengths]
+    return _length_part(lengths, mean)
+
+
+def _length_part(lengths: NDArray[Any], mean: float) -> NDArray[np.float32]:
     part = np.log1p(lengths / mean) / log1p(_LONG)
     made: NDArray[np.float32] = np.minimum(part, 1.0).astype(np.float32)
     return made
@@ -200,7 +209,3 @@ def _order(keys: NDArray[np.int64], scopes: NDArray[np.int64]) -> NDArray[np.int
         return np.argsort(scopes, kind="stable")
     by_key = np.argsort(keys, kind="stable")
     return by_key[np.argsort(scopes[by_key], kind="stable")]
-
-
-def _concatenate(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -36,12 +36,15 @@ class AccessCounts:
         self._last: dict[int, int] = {}
         self._writing = threading.Lock()
 
-    def note(self, keys: Sequence[int]) -> None:
-        """Memories that were read now; ``keys`` must not change."""
+    def note(self, keys: Sequence[int]) -> bool:
+        """Memories that were read now; ``keys`` must not change.  Whether so many were read that
+        they had better be written; looked at now and then."""
         self._noted.append((now_micros(), keys))
-        if len(self._noted) >= self.NOTED:
-            with self._mutex:
-                self._add_up()
+        if len(self._noted) < self.NOTED:
+            return False
+        with self._mutex:
+            self._add_up()
+        return len(self._reads) >= self.MOST
 
     @property
     def pending(self) -> int:

@@ -6,7 +6,7 @@ Classes, because a generator would cost a microsecond.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -116,8 +116,9 @@ class Peeking(Reading):
         watch = store._watch
         state = watch.state()
         if state is not None:
-            self._snapshot = _snapshot(store, None, state, self._begin)
-            return self._snapshot
+            found = Snapshot(None, state, store._scopes.of(state.epoch), self._begin)
+            self._snapshot = found
+            return found
         header = watch.header()
         self._snapshot = _snapshot(store, *store._begin_read())
         watch.learn(header, self._snapshot.state)
@@ -137,10 +138,5 @@ class Peeking(Reading):
         raise StaleSnapshot
 
 
-def _snapshot(
-    store: Store,
-    connection: Connection | None,
-    state: State,
-    begin: Callable[[State], Connection] | None = None,
-) -> Snapshot:
-    return Snapshot(connection, state, store._scopes.of(state.epoch), begin)
+def _snapshot(store: Store, connection: Connection, state: State) -> Snapshot:
+    return Snapshot(connection, state, store._scopes.of(state.epoch))

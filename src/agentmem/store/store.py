@@ -258,8 +258,7 @@ class Store(OpenFolder):
             raise path_error(error, self.path) from error
 
     def note_access(self, keys: Sequence[int]) -> None:
-        self._access.note(keys)
-        if self._access.pending >= AccessCounts.MOST:
+        if self._access.note(keys):
             self._access.write_beside(lambda: self.flush_access(most=AccessCounts.PART))
 
     def flush_access(self, *, timeout: float | None = None, most: int | None = None) -> None:
