@@ -89,8 +89,9 @@ def normalize(x):
         x: float32 (n, d), writable.
 
     Returns:
-        The norms, float32 (n,).  A zero row stays zero (norm 0).  A row with NaN or infinity, or
-        whose norm exceeds float32, becomes all-NaN; its norm is not finite.
+        The norms, float32 (n,).  A zero row stays zero (norm 0), and one whose norm is 1, up to
+        1e-6, as it is (norm 1).  A row with NaN or infinity, or whose norm exceeds float32, becomes
+        all-NaN; its norm is not finite.
     """
     cdef _Buffer rows = _write(x, b"f", 2, "x")
     cdef Py_ssize_t n = rows.size(0), dim = rows.size(1)

@@ -64,6 +64,15 @@ def test_normalize_equals_twin(seed: int, n: int, dim: int, magnitude: float) ->
     np.testing.assert_allclose(x, wanted, rtol=2e-6, atol=1e-7)
 
 
+@given(seeds, st.integers(1, 5), dims)
+def test_what_was_normalised_once_stays_to_the_bit(seed: int, n: int, dim: int) -> None:
+    x = normal(seed, n, dim)
+    vectors.normalize(x)
+    again = x.copy()
+    assert (vectors.normalize(again)[x.any(axis=1)] == 1).all()
+    np.testing.assert_array_equal(again, x)
+
+
 @given(hnp.arrays(np.float32, st.tuples(st.integers(0, 4), dims), elements=any_float))
 def test_normalize_defines_every_float(x: Floats) -> None:
     original, wanted = x.copy(), x.copy()

@@ -153,6 +153,19 @@ def archive(run, environment, tmp_path) -> Path:
     return tmp_path / "a.archive"
 
 
+def test_texts_in_which_the_model_knows_no_token(run, environment, tmp_path) -> None:
+    texts = ["გამარჯობა", "สวัสดี", "0123456789abcdef" * 9]
+    with Memory(environment, embedder="static", user_id="u") as mem:
+        mem.add_batch(texts)
+        assert mem.check()["problems"] == []
+    run("export", tmp_path / "a.archive", "--unscoped")
+    run("--store", tmp_path / "copy", "import", tmp_path / "a.archive")
+    with Memory(tmp_path / "copy", embedder="static", user_id="u") as copy:
+        assert copy.check()["problems"] == []
+        for text in texts:
+            assert copy.search(text)["results"][0]["memory"] == text
+
+
 def test_reads_are_counted_on(run, environment, archive, tmp_path) -> None:
     run("--store", tmp_path / "copy", "import", archive)
     assert dump(tmp_path / "copy") == dump(environment)

@@ -88,6 +88,24 @@ def test_vectors_are_exported_bit_for_bit(run, environment, filled, tmp_path) ->
     assert np.allclose(decoded[2], filled, atol=1e-7)
 
 
+def test_given_vectors_come_back_to_the_bit(run, environment, tmp_path) -> None:
+    from agentmem import Memory
+
+    given = np.random.default_rng(4).standard_normal((40, DIM))
+    with Memory(environment, embedder="static", user_id="u") as memory:
+        memory.add_batch([f"text {i}" for i in range(40)], vectors=given)
+    run("export", tmp_path / "a.jsonl", "--unscoped")
+    run("--store", tmp_path / "copy", "import", tmp_path / "a.jsonl")
+    assert _stored_vectors(tmp_path / "copy") == _stored_vectors(environment)
+
+
+def _stored_vectors(folder) -> list[bytes]:
+    import apsw
+
+    database = apsw.Connection(str(folder / "agentmem.db"))
+    return [row[0] for row in database.execute("SELECT data FROM vectors ORDER BY key")]
+
+
 def test_history_is_exported_on_request(run, filled, tmp_path) -> None:
     run("export", tmp_path / "a.jsonl", "--unscoped", "--history", "--no-vectors")
     first = next(line for line in lines(tmp_path / "a.jsonl") if line["id"] == ID)

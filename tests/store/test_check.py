@@ -57,6 +57,8 @@ DAMAGE = [
     ("UPDATE events SET at = at + 1e9 WHERE seq = 2", "time goes back: keys 3"),
     ("UPDATE vectors SET data = x'0000' WHERE key = 1", "vectors of a wrong size: keys 1"),
     ("UPDATE vectors SET source = 1 WHERE key = 5", "vectors of a wrong size: keys 5"),
+    ("UPDATE vectors SET data = zeroblob(16) WHERE key = 5", "without a direction: keys 5"),
+    ("UPDATE vectors SET data = x'003c003c003c003c' WHERE key = 1", "a direction: keys 1"),
     ("UPDATE memories SET content = 'other' WHERE key = 4", "do not match their hash: keys 4"),
 ]
 

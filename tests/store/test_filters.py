@@ -352,6 +352,9 @@ def people(store: Store, fill: Any) -> Store:
         ({"metadata.big": {"nin": [2**63]}}, ["ann", "bob", "cid"]),
         ({"metadata.big": {"lt": 10**400, "gt": -(10**400)}}, ["dan"]),
         ({"metadata.age": {"gt": 10**400}}, []),
+        ({"NOT": {"metadata.age": {"gte": 1e19}}}, ["ann", "bob", "cid", "dan"]),
+        ({"NOT": {"metadata.x": {"lt": 10**20}}}, ["ann", "bob", "cid", "dan"]),
+        ({"NOT": {'metadata.""': {"gt": -(10**20)}}}, ["ann", "bob", "cid", "dan"]),
         ({"metadata.age": {"lt": 10**5000}}, ["ann"]),
     ],
 )  # fmt: skip

@@ -140,17 +140,27 @@ def test_metadata_in_every_form(mem: Memory, column: pa.Array) -> None:
     assert [set(item["metadata"]) for item in stored(mem)] == [{"a"}, {"b"}]
 
 
-@pytest.mark.parametrize("form", ["parquet", "ipc file", "ipc stream", "reader", "batch", "stream"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("parquet", "ipc file", "ipc stream", "reader", "batch", "stream"),
+        *("open parquet", "open ipc file"),
+    ],
+)
 def test_every_source(mem: Memory, tmp_path: Path, form: str) -> None:
     table = pa.table({"content": texts(300)})
     path = tmp_path / "data"
     source: Any = path
-    if form == "parquet":
+    if form.endswith("parquet"):
         parquet.write_table(table, path, row_group_size=70)
-    elif form.startswith("ipc"):
-        new = pa.ipc.new_file if form == "ipc file" else pa.ipc.new_stream
+        if form == "open parquet":
+            source = parquet.ParquetFile(path)
+    elif "ipc" in form:
+        new = pa.ipc.new_stream if form == "ipc stream" else pa.ipc.new_file
         with new(str(path), table.schema) as writer:
             writer.write_table(table, max_chunksize=70)
+        if form == "open ipc file":
+            source = pa.ipc.open_file(path.read_bytes())
     elif form == "reader":
         source = table.to_reader(max_chunksize=70)
     elif form == "batch":

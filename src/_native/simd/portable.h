@@ -37,6 +37,12 @@ AGM_INLINE float agm_float(uint32_t bits) {
 #define AGM_SQUARES_LOW 1e-20f
 #define AGM_SQUARES_HIGH 1e30f
 
+/* Whether a row with this sum of squares has norm 1 up to rounding.  To divide it would change its
+ * last bits, back and forth: what was normalised once stays as it is. */
+AGM_INLINE int agm_is_one(float squares) {
+    return squares > 1.0f - 2e-6f && squares < 1.0f + 2e-6f;
+}
+
 /* A row whose float32 sum of squares cannot be trusted, in double; returns the norm. */
 AGM_INLINE float agm_normalize_slow(float *row, size_t dim) {
     double sum = 0.0;

@@ -84,7 +84,9 @@ static void normalize(float *rows, size_t n, size_t dim, float *norms) {
     for (size_t i = 0; i < n; i++) {
         float *row = rows + i * dim;
         const float squares = dot(row, row, dim);
-        if (squares > AGM_SQUARES_LOW && squares < AGM_SQUARES_HIGH) {
+        if (agm_is_one(squares)) {
+            norms[i] = 1.0f;
+        } else if (squares > AGM_SQUARES_LOW && squares < AGM_SQUARES_HIGH) {
             const float norm = agm_sqrtf(squares);
             const float inverse = 1.0f / norm;
             for (size_t j = 0; j < dim; j++) row[j] *= inverse;

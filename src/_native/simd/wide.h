@@ -117,7 +117,9 @@ static void normalize(float *rows, size_t n, size_t dim, float *norms) {
         float *row = rows + i * dim;
         float squares;
         dots(row, 1, dim, row, &squares, 0);
-        if (squares > AGM_SQUARES_LOW && squares < AGM_SQUARES_HIGH) {
+        if (agm_is_one(squares)) {
+            norms[i] = 1.0f;
+        } else if (squares > AGM_SQUARES_LOW && squares < AGM_SQUARES_HIGH) {
             const float norm = agm_sqrtf(squares);
             const float inverse = 1.0f / norm;
             for (size_t j = 0; j < dim; j++) row[j] *= inverse;

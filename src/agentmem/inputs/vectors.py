@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["check_vector", "check_vectors"]
 
 _TINY_NORM = 1e-18  # its square is near the smallest normal float32
+_ROUNDING = 1e-6  # a norm so near 1 is 1, as for the kernel
 
 
 def check_vectors(
@@ -25,7 +26,8 @@ def check_vectors(
     normalize: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     what: str = "vectors",
 ) -> NDArray[np.float32]:
-    """``(n, dim)`` float32, L2-normalised, a copy of the caller's.
+    """``(n, dim)`` float32, L2-normalised, a copy of the caller's.  A row whose norm is 1, up to
+    rounding, stays as it is: what was exported is imported to the bit.
 
     ``normalize`` is the kernel (``_native.vectors.normalize``): in place, returns the norms.
     Rows whose norm leaves the range of float32 are computed in float64 instead.
@@ -73,9 +75,10 @@ def _normalize_wide(array: NDArray[Any], what: str) -> NDArray[np.float32]:
         raise VectorError(
             f"{_row(what, row, len(wide))} must not be a zero vector, which has no direction"
         )
-    wide /= peak
-    wide /= np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
-    return wide.astype(np.float32)
+    scaled = wide / peak
+    norms = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))[:, None]
+    unit = np.abs(norms * peak - 1) <= _ROUNDING
+    return np.where(unit, wide, scaled / norms).astype(np.float32)
 
 
 def _row(what: str, row: int, rows: int) -> str:

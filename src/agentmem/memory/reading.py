@@ -189,7 +189,7 @@ class Reading(Face):
     ) -> dict[str, Any]:
         """The memories that bear on a query as one text for a prompt, within a token budget.
 
-        The best go in first, near-duplicates of what is in stay out, and memories that followed
+        The best go in first, what repeats another that is in stays out, and memories that followed
         one another in their run stand together under one heading.
 
         Args:

@@ -202,11 +202,11 @@ class Writing(Face):
         """Store an Arrow table of any length, chunk by chunk, in the memory of one chunk.
 
         Args:
-            source: a table, a record batch, a reader of them, anything with an Arrow stream, or
-                the path of a Parquet file or of an Arrow IPC file or stream.  Its columns are
-                keys of ``add_batch``'s items: ``content`` (the only one needed), ``id``, scope
-                ids, the other arguments given here, ``vector`` (lists of floats) and
-                ``metadata`` (a struct, a map, or JSON text).  A null is a value not given.
+            source: a table, a record batch, a reader of them, anything with an Arrow stream, a
+                ``ParquetFile``, or the path of a Parquet file or of an Arrow IPC file or stream.
+                Its columns are keys of ``add_batch``'s items: ``content`` (the only one needed),
+                ``id``, scope ids, the other arguments given here, ``vector`` (lists of floats)
+                and ``metadata`` (a struct, a map, or JSON text).  A null is a value not given.
             idempotency_key: of the whole table; row i that has none of its own gets
                 ``"{key}#{i}"``, so that a stream that broke off can be sent again.
             dedupe: do not store a text that its exact scope already has.

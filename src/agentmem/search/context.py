@@ -1,13 +1,12 @@
 """Memories packed into a token budget, as text for a prompt.
 
-What was found best goes in first, near-duplicates of what is in already stay out, and memories
-that followed one another in their run are joined into passages.  The budget holds for the text
+What was found best goes in first, what repeats another that is in stays out, and memories that
+followed one another in their run are joined into passages.  The budget holds for the text
 as a whole, headings and all: it is counted once more when it is made.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import index
@@ -42,7 +41,11 @@ CountTokens = Callable[[Sequence[str]], Sequence[int]]
 _COUNTED = 32  # memories whose tokens are counted in one call
 _PATIENCE = 16  # memories in a row that do not fit, after which the rest is not tried
 
-_WORD = re.compile(r"\w+")
+#: What may stand around a word without changing what is said.  A question mark does, and so do
+#: the signs of ``-5`` and ``C++``.
+_AROUND = ".,;:!\"'()[]*_\u2018\u2019\u201c\u201d\u2026"
+#: Words without which the same is said.
+_FILLERS = frozenset(("the", "an", "really", "very", "just", "also", "actually", "oh"))
 _FIELDS = {"date", "time", "run", "speaker", "text", "id"}
 
 
@@ -151,7 +154,6 @@ def pack(
     *,
     beside: Mapping[int, Sequence[Record]] | None = None,
     order: Order = "time",
-    similar: float = 0.9,
     template: Template | None = None,
 ) -> Context:
     """The best of ``ranked`` (best first) that fit into ``max_tokens``.
@@ -163,8 +165,6 @@ def pack(
         beside: by key of a hit, memories that stood beside it; they go in after it, while they
             fit (see ``around``).
         order: passages by when they happened, or by their best hit.
-        similar: from this share of common words on (Jaccard index of the sets) two texts say the
-            same; above 1 keeps everything but exact repetitions.
 
     Raises:
         InvalidInputError: a budget below 1, an unknown order.
@@ -175,7 +175,7 @@ def pack(
         raise InvalidInputError(f"order {shorten(order)} is neither 'time' nor 'relevance'")
     template = template or Template()
     wanted = list(_in_turn(ranked, beside or {}))
-    chosen, duplicates = _fitting(wanted, count, max_tokens, template, similar)
+    chosen, duplicates = _fitting(wanted, count, max_tokens, template)
     text = _text(chosen, order, template)
     tokens = _tokens(text, count)
     # Tokens of parts need not add up to those of the whole; the least wanted goes first.
@@ -183,7 +183,7 @@ def pack(
         chosen = chosen[:-1]
         text = _text(chosen, order, template)
         tokens = _tokens(text, count)
-    placed = [record for passage in _passages(chosen, order) for record in passage]
+    placed = [record for passage in _passages(chosen, order, template) for record in passage]
     inside = {record.key for record in chosen}
     hits = {record.key for record, _ in ranked}
     return Context(
@@ -233,12 +233,20 @@ def _in_turn(
                 yield record
 
 
-def _alike(one: frozenset[str], other: frozenset[str]) -> float:
-    """Jaccard index; texts without words are alike only if equal, which their hashes tell."""
-    if not one or not other:
-        return 0.0
-    common = len(one & other)
-    return common / (len(one) + len(other) - common)
+def _said(text: str) -> tuple[str, ...]:
+    """Its words in order, without case, punctuation, and those that add nothing."""
+    words = [raw.strip(_AROUND) for raw in text.casefold().split()]
+    return tuple(word for word in words if word and word not in _FILLERS) or (text,)
+
+
+def _speaker(record: Record) -> str | None:
+    return record.actor_id or record.role
+
+
+def _place(record: Record, head: str, step: int = 0) -> tuple[object, ...]:
+    """Where a memory stands, or the one ``step`` places on.  Those without a run did not follow one
+    another, and stand together only under the same heading."""
+    return record.scope, record.position + step, "" if record.scope.run_id else head
 
 
 def _fitting(
@@ -246,7 +254,6 @@ def _fitting(
     count: CountTokens,
     max_tokens: int,
     template: Template,
-    similar: float,
 ) -> tuple[list[Record], set[int]]:
     """The records, in order, whose lines and headings fit together; and the keys of those that
     would fit and only say again what is in already.
@@ -256,52 +263,53 @@ def _fitting(
     left = max_tokens
     chosen: list[Record] = []
     repeated: set[int] = set()
-    places: set[tuple[object, int]] = set()
-    said: list[tuple[bytes, frozenset[str]]] = []
+    places: set[tuple[object, ...]] = set()
+    said: dict[tuple[str, ...], set[str | None]] = {}  # by whom
     refused = 0
-    for record, line, head in _counted(wanted, count, template):
+    for record, line, head, head_tokens in _counted(wanted, count, template):
         if refused >= _PATIENCE:
             break
-        joins = any((record.scope, record.position + step) in places for step in (-1, 1))
-        cost = line if joins else line + head
+        joins = any(_place(record, head, step) in places for step in (-1, 1))
+        cost = line if joins else line + head_tokens
         if cost > left:
             refused += 1
             continue
         refused = 0
-        words = frozenset(_WORD.findall(record.content.casefold()))
-        if any(h == record.content_hash or _alike(words, w) >= similar for h, w in said):
+        speaker, others = _speaker(record), said.setdefault(_said(record.content), set())
+        if others and (speaker is None or not others.isdisjoint((speaker, None))):
             repeated.add(record.key)
             continue
         left -= cost
         chosen.append(record)
-        said.append((record.content_hash, words))
-        places.add((record.scope, record.position))
+        others.add(speaker)
+        places.add(_place(record, head))
     return chosen, repeated
 
 
 def _counted(
     records: Sequence[Record], count: CountTokens, template: Template
-) -> Iterator[tuple[Record, int, int]]:
-    """Each record with the tokens of its line and of a heading before it; counted a few at a
-    time, since most of a long list is never reached."""
+) -> Iterator[tuple[Record, int, str, int]]:
+    """Each record with the tokens of its line, its heading and the tokens of that; counted a few
+    at a time, since most of a long list is never reached."""
     for start in range(0, len(records), _COUNTED):
         part = records[start : start + _COUNTED]
-        heads = [_head(record, template) + template.separator for record in part]
+        heads = [_head(record, template) for record in part]
         distinct = list(dict.fromkeys(heads))  # mostly one a run
         lines = [_line(record, template) + "\n" for record in part]
-        counts = count([*lines, *distinct])
+        counts = count([*lines, *(head + template.separator for head in distinct)])
         head_cost = dict(zip(distinct, counts[len(lines) :], strict=True))
         for record, line, head in zip(part, counts, heads, strict=False):
-            yield record, line, head_cost[head]
+            yield record, line, head, head_cost[head]
 
 
-def _passages(chosen: Iterable[Record], order: Order) -> list[list[Record]]:
+def _passages(chosen: Iterable[Record], order: Order, template: Template) -> list[list[Record]]:
     """Unbroken stretches of runs, in the order asked for."""
     rank = {record.key: place for place, record in enumerate(chosen)}
     passages: list[list[Record]] = []
     for record in sorted(chosen, key=lambda r: (*_scope_order(r), r.position)):
         last = passages[-1][-1] if passages else None
-        if last and last.scope == record.scope and last.position + 1 == record.position:
+        head = _head(record, template)
+        if last and _place(last, _head(last, template), 1) == _place(record, head):
             passages[-1].append(record)
         else:
             passages.append([record])
@@ -316,7 +324,7 @@ def _scope_order(record: Record) -> tuple[str, ...]:
 
 def _text(chosen: Sequence[Record], order: Order, template: Template) -> str:
     shown = []
-    for passage in _passages(chosen, order):
+    for passage in _passages(chosen, order, template):
         head = _head(passage[0], template)
         lines = [_line(record, template) for record in passage]
         shown.append("\n".join([head, *lines] if head else lines))
@@ -328,7 +336,7 @@ def _head(record: Record, template: Template) -> str:
 
 
 def _line(record: Record, template: Template) -> str:
-    speaker = record.actor_id or record.role or ""
+    speaker = _speaker(record) or ""
     if speaker and record.content.startswith(f"{speaker}:"):
         speaker = ""
     return template.line.format(

@@ -180,20 +180,20 @@ def _odd_vectors(connection: Connection, dim: int) -> list[int]:
 
 
 def _undirected(connection: Connection, dim: int) -> list[int]:
-    """Vectors that are not of unit length.  Only a text without any word may have zeros."""
+    """Vectors that are not of unit length.  A model may have made zeros, of a text in which it
+    knows no token; a caller's zeros are refused."""
     import numpy as np
 
     dtypes = {int(VectorSource.MODEL): np.float16, int(VectorSource.CALLER): np.float32}
     found = []
-    for key, source, data, words in connection.raw.execute(
-        "SELECT v.key, v.source, v.data, t.length FROM vectors v JOIN terms t ON t.key = v.key"
-    ):
+    for key, source, data in connection.raw.execute("SELECT key, source, data FROM vectors"):
         dtype = dtypes.get(source)
         if dtype is None or len(data) != dim * np.dtype(dtype).itemsize:
             continue  # named as a vector of a wrong size
         vector = np.frombuffer(data, dtype).astype(np.float32)
         squared = float(vector @ vector)
-        if not (abs(squared - 1) < 0.01 or (squared == 0 and not words)):
+        made_zeros = squared == 0 and source == VectorSource.MODEL
+        if not (abs(squared - 1) < 0.01 or made_zeros):
             found.append(key)
     return found
 

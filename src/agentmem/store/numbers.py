@@ -38,15 +38,20 @@ def operand(value: float) -> str:
 
 def holds(*values: Any) -> bool | None:
     """``(JSON, comparison, operand)``: whether the comparison (``=``, ``<``...) holds for a
-    number, or ``=`` for an element of a list."""
+    number, or ``=`` for an element of a list; for nothing else, as SQLite may ask before it looks
+    at the kind."""
     text, comparison, given = values
     if text is None:
         return None
     wanted = _whole(given)
     value = _decode(text)
     if isinstance(value, list):
-        return any(type(one) in (int, float) and one == wanted for one in value)
-    return bool(_COMPARISONS[comparison](value, wanted))
+        return any(_is_number(one) and one == wanted for one in value)
+    return _is_number(value) and bool(_COMPARISONS[comparison](value, wanted))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
 
 
 @lru_cache(maxsize=64)

@@ -35,8 +35,8 @@ class Chunk:
 
 
 class Source:
-    """What can be streamed: a table, batch or reader, anything that offers an Arrow stream
-    (``__arrow_c_stream__``), or the path of a file.
+    """What can be streamed: a table, batch or reader, an open Parquet or IPC file, anything that
+    offers an Arrow stream (``__arrow_c_stream__``), or the path of a file.
 
     ``total`` is the number of rows, 0 where it is not known beforehand.
     """
@@ -67,11 +67,15 @@ class Source:
             return given.schema, iter(given.to_batches())
         if isinstance(given, str | os.PathLike):
             return self._open_file(Path(given))
+        if isinstance(given, pa.ipc.RecordBatchFileReader):
+            return self._open_ipc(given)
+        if hasattr(given, "schema_arrow"):  # a ParquetFile, whose module may not be loaded
+            return self._open_parquet(given)
         if not isinstance(given, pa.RecordBatchReader):
             if not hasattr(given, "__arrow_c_stream__"):
                 raise InvalidInputError(
                     "add_arrow takes an Arrow table, a record batch, a reader of them, or the path"
-                    f" of {_FILES}, not {type(given).__name__} {shorten(given)}"
+                    f" of or a reader for {_FILES}, not {type(given).__name__} {shorten(given)}"
                 )
             given = pa.RecordBatchReader.from_stream(given)
         return given.schema, iter(given)
@@ -85,18 +89,24 @@ class Source:
 
                 file = parquet.ParquetFile(path)
                 self._opened.append(file)
-                self.total = file.metadata.num_rows
-                return file.schema_arrow, file.iter_batches(batch_size=8192)
+                return self._open_parquet(file)
             mapped = pa.memory_map(str(path))
             self._opened.append(mapped)
             if magic == b"ARROW1":
-                reader = pa.ipc.open_file(mapped)
-                numbers = range(reader.num_record_batches)
-                return reader.schema, (reader.get_batch(i) for i in numbers)
+                return self._open_ipc(pa.ipc.open_file(mapped))
             stream = pa.ipc.open_stream(mapped)
             return stream.schema, iter(stream)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise InvalidInputError(f"{str(path)!r} cannot be read as {_FILES}: {error}") from error
+
+    def _open_parquet(self, file: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        self.total = file.metadata.num_rows
+        return file.schema_arrow, file.iter_batches(batch_size=8192)
+
+    def _open_ipc(
+        self, file: pa.ipc.RecordBatchFileReader
+    ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        return file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
 
     def _check_columns(self) -> None:
         names = self._schema.names

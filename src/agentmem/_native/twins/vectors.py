@@ -41,7 +41,9 @@ def normalize(x: Floats) -> Floats:
     with np.errstate(all="ignore"):
         exact = np.sqrt((wide * wide).sum(1, keepdims=True))
         norms: Floats = exact[:, 0].astype(np.float32)
-        x[:] = wide / np.where(exact == 0, 1, exact)
+        one = abs(exact - 1) < 1e-6
+        x[:] = wide / np.where((exact == 0) | one, 1, exact)
+    norms[one[:, 0]] = 1
     x[~np.isfinite(norms)] = np.nan
     return norms
 
