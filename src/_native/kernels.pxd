@@ -14,6 +14,7 @@ cdef extern from "simd/kernels.h" nogil:
         void (*normalize)(float *, size_t, size_t, float *) noexcept nogil
         void (*quantize)(const float *, size_t, size_t, int8_t *, float *) noexcept nogil
         void (*dequantize)(const int8_t *, const float *, size_t, size_t, float *) noexcept nogil
+        void (*scale_products)(const int32_t *, const float *, float, size_t, float *) noexcept nogil
         void (*pool_f32)(const float *, size_t, const float *, const int32_t *, size_t,
                          float *) noexcept nogil
         void (*pool_f16)(const uint16_t *, size_t, const float *, const int32_t *, size_t,

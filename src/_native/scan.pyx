@@ -90,6 +90,69 @@ def int8_scores(codes, query, out):
                                     <const int8_t *>vector.view.buf, <int32_t *>target.view.buf)
 
 
+# Coded rows whose products are held at a time.
+cdef enum:
+    _BLOCK = 1024
+
+
+def coded_scores(codes, scales, begins, ends, query, float factor, out):
+    """What codes say of the products of several stretches of rows with a query: ``out`` has
+    ``factor * scales[i] * dot(codes[i], query)`` for ``i`` from each of ``begins`` up to its one
+    of ``ends``, one stretch after the other.
+
+    Args:
+        codes: int8 (n, d), d < 2**17.
+        scales: float32 (n,).
+        begins, ends: int64 (s,), rows.
+        query: int8 (d,).
+        out: float32 (rows of all stretches,), overwritten.
+
+    Raises:
+        ValueError: the arrays do not fit one another.
+    """
+    cdef _Buffer rows = _read(codes, b"b", 2, "codes")
+    cdef _Buffer sizes = _read(scales, b"f", 1, "scales")
+    cdef _Buffer first = _read(begins, b"q", 1, "begins")
+    cdef _Buffer last = _read(ends, b"q", 1, "ends")
+    cdef _Buffer vector = _read(query, b"b", 1, "query")
+    cdef _Buffer target = _write(out, b"f", 1, "out")
+    cdef Py_ssize_t n = rows.size(0), dim = rows.size(1), stretches = first.size(0), i
+    cdef const int64_t *begin = <const int64_t *>first.view.buf
+    cdef const int64_t *end = <const int64_t *>last.view.buf
+    cdef int64_t total = 0
+    if vector.size(0) != dim or dim >= 131072:
+        raise ValueError(f"query has {vector.size(0)} dimensions, codes have {dim}; below 131072")
+    if sizes.size(0) != n or last.size(0) != stretches:
+        raise ValueError(f"{n} codes, but {sizes.size(0)} scales; {stretches} begins, but "
+                         f"{last.size(0)} ends")
+    for i in range(stretches):
+        if not 0 <= begin[i] <= end[i] <= n:
+            raise ValueError(f"rows {begin[i]} to {end[i]} do not lie in 0..{n}")
+        total += end[i] - begin[i]
+    if target.size(0) != total:
+        raise ValueError(f"out has {target.size(0)} entries for {total} rows")
+    with nogil:
+        _coded_scores(<const int8_t *>rows.view.buf, <const float *>sizes.view.buf, dim, begin,
+                      end, stretches, <const int8_t *>vector.view.buf, factor,
+                      <float *>target.view.buf)
+
+
+cdef void _coded_scores(const int8_t *codes, const float *scales, Py_ssize_t dim,
+                        const int64_t *begins, const int64_t *ends, Py_ssize_t stretches,
+                        const int8_t *query, float factor, float *out) noexcept nogil:
+    cdef int32_t products[_BLOCK]
+    cdef int64_t row, size
+    cdef Py_ssize_t i
+    for i in range(stretches):
+        row = begins[i]
+        while row < ends[i]:
+            size = min(<int64_t>_BLOCK, ends[i] - row)
+            _simd.current.scores_i8(codes + row * dim, size, dim, query, products)
+            _simd.current.scale_products(products, scales + row, factor, size, out)
+            out += size
+            row += size
+
+
 def top_k(scores, mask, Py_ssize_t k, threshold=None):
     """The largest scores, without sorting the rest.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,48 @@ def test_int8_scores_are_exact(seed: int, n: int, dim: int) -> None:
     scan.int8_scores(codes, query, made)
     twins.int8_scores(codes, query, wanted)
     np.testing.assert_array_equal(made, wanted)
+
+
+@given(seeds, st.integers(0, 1500), st.sampled_from([1, 8, 33]))
+def test_coded_scores_equal_twin(seed: int, n: int, dim: int) -> None:
+    """Of stretches that overlap, that are empty, and that are longer than a block."""
+    chance = np.random.default_rng(seed)
+    codes = chance.integers(-127, 128, (n, dim)).astype(np.int8)
+    query = chance.integers(-127, 128, dim).astype(np.int8)
+    scales = chance.random(n, np.float32)
+    edges = np.sort(chance.integers(0, n + 1, (3, 2)), axis=1)
+    begins, ends = (np.ascontiguousarray(edge) for edge in edges.T)
+    made, wanted = (np.empty(int((ends - begins).sum()), np.float32) for _ in range(2))
+    scan.coded_scores(codes, scales, begins, ends, query, 0.25, made)
+    twins.coded_scores(codes, scales, begins, ends, query, 0.25, wanted)
+    np.testing.assert_allclose(made, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"scales": np.ones(3, np.float32)},
+        {"begins": np.array([-1])},
+        {"begins": np.array([3])},
+        {"ends": np.array([5])},
+        {"ends": np.array([2, 3])},
+        {"query": np.ones(3, np.int8)},
+        {"out": np.empty(2, np.float32)},
+    ],
+)
+def test_stretches_that_cannot_be(changed: dict[str, Any]) -> None:
+    given_arrays: dict[str, Any] = {
+        "codes": np.ones((4, 2), np.int8),
+        "scales": np.ones(4, np.float32),
+        "begins": np.array([1]),
+        "ends": np.array([2]),
+        "query": np.ones(2, np.int8),
+        "factor": 1.0,
+        "out": np.empty(1, np.float32),
+        **changed,
+    }
+    with pytest.raises(ValueError, match=r"dimensions|scales|ends|rows"):
+        scan.coded_scores(**given_arrays)
 
 
 @pytest.mark.parametrize(("left", "right"), [(-128, -128), (-128, 127), (127, 127), (127, -128)])

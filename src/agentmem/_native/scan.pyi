@@ -9,6 +9,15 @@ def dense_scores(
 def int8_scores(
     codes: NDArray[np.int8], query: NDArray[np.int8], out: NDArray[np.int32]
 ) -> None: ...
+def coded_scores(
+    codes: NDArray[np.int8],
+    scales: NDArray[np.float32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    query: NDArray[np.int8],
+    factor: float,
+    out: NDArray[np.float32],
+) -> None: ...
 def top_k(
     scores: NDArray[np.float32],
     mask: NDArray[np.uint8] | NDArray[np.bool_] | None,

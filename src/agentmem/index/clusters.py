@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agentmem._native import scan, vectors
+from agentmem.index.volume import ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,20 +56,15 @@ class Clusters:
         probes, _ = scan.top_k(centred, None, max(1, round(share * len(centred))), None)
         codes, scales = vectors.quantize_int8(query[None, :])
         begins, ends = self.starts[probes], self.starts[probes + 1]
-        products = np.empty(int((ends - begins).sum()), np.int32)
-        ranks = np.empty(len(products), np.int32)
-        sizes = np.empty(len(products), np.float32)
-        at = 0
-        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-            to = at + end - begin
-            scan.int8_scores(self.codes[begin:end], codes[0], products[at:to])
-            ranks[at:to] = self.ranks[begin:end]
-            sizes[at:to] = self.scales[begin:end]
-            at = to
-        scores = products.astype(np.float32)
-        scores *= sizes * scales[0]
-        best, _ = scan.top_k(scores, None if mask is None else mask[ranks], _SLACK * limit, None)
-        return ranks[best]
+        sizes = ends - begins
+        heads = np.cumsum(sizes) - sizes
+        scores = np.empty(int(sizes.sum()), np.float32)
+        scan.coded_scores(self.codes, self.scales, begins, ends, codes[0], float(scales[0]), scores)
+        allowed = None if mask is None else mask[self.ranks[ranges(begins, sizes)]]
+        best, _ = scan.top_k(scores, allowed, _SLACK * limit, None)
+        probe = np.searchsorted(heads, best, side="right") - 1
+        found: NDArray[np.int32] = self.ranks[begins[probe] + best - heads[probe]]
+        return found
 
     @property
     def nbytes(self) -> int:

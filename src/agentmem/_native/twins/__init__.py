@@ -26,7 +26,7 @@ from agentmem._native.twins.gather import gather
 from agentmem._native.twins.hashing import hash_texts
 from agentmem._native.twins.hybrid import WEIGHTS, Conversation
 from agentmem._native.twins.lexical import TermMemo, count_terms, fold, words_of
-from agentmem._native.twins.scan import Postings, dense_scores, int8_scores, top_k
+from agentmem._native.twins.scan import Postings, coded_scores, dense_scores, int8_scores, top_k
 from agentmem._native.twins.vectors import (
     dequantize_int8,
     from_f16,
@@ -48,6 +48,7 @@ __all__ = [
     "Postings",
     "TermMemo",
     "Texts",
+    "coded_scores",
     "copies",
     "count_terms",
     "dense_scores",

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from agentmem._native.twins.kinds import Floats, Halves, Mask
 
-__all__ = ["Postings", "dense_scores", "int8_scores", "top_k"]
+__all__ = ["Postings", "coded_scores", "dense_scores", "int8_scores", "top_k"]
 
 
 def dense_scores(matrix: Floats | Halves, query: Floats, out: Floats) -> None:
@@ -16,6 +16,20 @@ def dense_scores(matrix: Floats | Halves, query: Floats, out: Floats) -> None:
 
 def int8_scores(codes: NDArray[np.int8], query: NDArray[np.int8], out: NDArray[np.int32]) -> None:
     out[:] = codes.astype(np.int32) @ query.astype(np.int32)
+
+
+def coded_scores(
+    codes: NDArray[np.int8],
+    scales: Floats,
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    query: NDArray[np.int8],
+    factor: float,
+    out: Floats,
+) -> None:
+    rows = [row for a, b in zip(begins, ends, strict=True) for row in range(a, b)]
+    products = codes[rows].astype(np.int32) @ query.astype(np.int32)
+    out[:] = np.float32(factor) * scales[rows] * products
 
 
 def top_k(
