@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections import Counter
+from statistics import median
 from typing import Any
 
 from . import common
@@ -143,6 +145,36 @@ class Scope(common.Scopes):
     track_text_p99.unit = "ms"  # type: ignore[attr-defined]
     track_vector_given_p95.unit = "ms"  # type: ignore[attr-defined]
     track_vector_given_p99.unit = "ms"  # type: ignore[attr-defined]
+
+
+class AfterWrite(common.TemporaryStore):
+    """A search right after an ``add``, as agents do in turn; static, vectors given."""
+
+    params = (1_000, 10_000)
+    param_names = ("memories",)
+    timeout = 600
+
+    def setup(self, memories: int) -> None:
+        memory = self.open("static", {"projection": {"enabled": False}})
+        for first in range(0, memories, 5_000):
+            memory.add_batch(common.in_runs(common.texts(memories)[first : first + 5_000]))
+        self.asked = common.questions()
+        self.vectors = memory._engine.embedder.embed_queries(self.asked)
+
+    def _pair(self, i: int) -> float:
+        """Milliseconds of the search."""
+        k = i % len(self.asked)
+        text, vector = self.asked[k], self.vectors[k]
+        self.memory.add(f"Note {i}: {text}", vector=vector, run_id=f"now {i // common.RUN}")
+        begin = time.perf_counter()
+        self.memory.search(text, top_k=TOP_K, vector=vector)
+        return 1e3 * (time.perf_counter() - begin)
+
+    def track_search(self, memories: int) -> float:
+        """The median of 300."""
+        return median(self._pair(i) for i in range(300))
+
+    track_search.unit = "ms"  # type: ignore[attr-defined]
 
 
 class SameQuestion(common.Scopes):

@@ -110,13 +110,16 @@ class View:
 
     @classmethod
     def of(cls, parts: tuple[Part, ...], last_key: int, stamp: int | None = None) -> View:
-        held = (p.segment.nbytes + (0 if p.live is None else p.live.nbytes) for p in parts)
-        n = sum(part.n_live for part in parts)
+        n = length = held = 0
+        for part in parts:
+            n += part.n_live
+            length += part.length
+            held += part.segment.nbytes + (0 if part.live is None else part.live.nbytes)
         return cls(
             parts,
             n=n,
-            length=sum(part.length for part in parts),
-            nbytes=_OVERHEAD + LAYOUT_BYTES * n + sum(held),
+            length=length,
+            nbytes=_OVERHEAD + LAYOUT_BYTES * n + held,
             last_key=last_key,
             merge_span=_merge_span(parts),
             stamp=next(_stamps) if stamp is None else stamp,
