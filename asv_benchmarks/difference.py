@@ -2,8 +2,8 @@
 
 asv builds both commits and runs the benchmarks of each in turns, several rounds.  For every value
 the ratio of the medians is told, and the ratios between the nearest and the farthest runs: the
-bounds within which the noise of this machine leaves it.  A value got worse when the whole interval
-lies beyond the threshold.  The exit code is 1 if any did.
+bounds within which the noise of this machine leaves it; it takes two runs or more to know them.  A
+value got worse when the whole interval lies beyond the threshold.  The exit code is 1 if any did.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -26,6 +26,9 @@ HERE = Path(__file__).parent
 _RATES = ("/s",)
 _GAINS = ("ratio", "times the twin's speed")
 _SMALLER = ("longest_wait", "p99", "cost")
+
+#: Runs of a commit below which nothing is known of the noise.
+_FEWEST = 2
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,14 @@ def is_larger_better(name: str, unit: str) -> bool:
 def changes(
     before: Mapping[str, list[float]], after: Mapping[str, list[float]], units: Mapping[str, str]
 ) -> list[Change]:
-    """Of the values that both commits have, the worst first."""
+    """Of the values that both commits have, the worst first; without those of which a commit has
+    a single run, which may be as far off as it likes."""
     found = []
     for name in before.keys() & after.keys():
         unit = units.get(name.partition("(")[0], "seconds")
         old, new = before[name], after[name]
-        if min(*old, *new) <= 0:
-            continue  # no ratio can be told
+        if min(len(old), len(new)) < _FEWEST or min(*old, *new) <= 0:
+            continue  # no bounds, or no ratio, can be told
         if is_larger_better(name, unit):
             low, high, middle = (
                 min(old) / max(new),
@@ -140,14 +144,26 @@ def _median(numbers: list[float]) -> float:
     return statistics.median(numbers)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="ci/bench-compare", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("before")
     parser.add_argument("after")
     parser.add_argument("--rounds", type=int, default=3, help="of each commit")
     parser.add_argument("--threshold", type=float, default=1.05, help="ratio that is a change")
     parser.add_argument("-b", "--bench", action="append", default=[], metavar="REGEX")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
+    if given.rounds < _FEWEST:
+        parser.error(
+            f"--rounds must be {_FEWEST} or more, not {given.rounds}: how much of a difference is"
+            " noise is told by the runs of the same commit"
+        )
+    return given
+
+
+def main() -> int:
+    given = options_of(sys.argv[1:])
     collected: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
     units: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="agentmem-bench-") as temporary:

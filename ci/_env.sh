@@ -34,6 +34,16 @@ find_python() {
   fail "no Python 3.11 or newer with venv and ensurepip was found; install one, or name it in AGENTMEM_PYTHON"
 }
 
+# understand MODULE ARGUMENT...: help and mistakes are told before anything is built or installed, by
+# the module's options_of, which needs only Python itself.
+understand() {
+  local module=$1
+  shift
+  PYTHONPATH=$root/asv_benchmarks "$(find_python)" -c \
+    "import sys; from $module import options_of; options_of(sys.argv[1:])" "$@"
+  case " $* " in *" -h "* | *" --help "*) exit ;; esac
+}
+
 # One line that changes when anything that is built or installed changes.
 fingerprint() {
   "$PY" - <<'PYTHON'

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,39 @@ def test_what_lies_outside_the_noise_is_a_change(difference: Any) -> None:
     assert by_name["c.track_rate"].ratio == 2.0
     back = difference.changes(after, before, {"c.track_rate": "memories/s"})
     assert {change.name for change in back if change.better(1.05)} == {"a", "c.track_rate"}
+
+
+def test_a_single_run_tells_nothing_of_noise(difference: Any) -> None:
+    once, often = {"a": [1.0]}, {"a": [2.0, 2.1]}
+    assert difference.changes(once, often, {}) == difference.changes(often, once, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["compare", "--help"], 0, "usage: ci/compare"),
+        (["compare", "--only", "nobody"], 2, "no such contender: nobody"),
+        (["bench-compare", "-h"], 0, "usage: ci/bench-compare"),
+        (["bench-compare", "A"], 2, "required: after"),
+        (["bench-compare", "A", "B", "--rounds", "1"], 2, "must be 2 or more, not 1"),
+    ],
+)
+def test_help_and_mistakes_are_told_before_anything_is_installed(
+    tmp_path: Path, arguments: list[str], code: int, told: str
+) -> None:
+    environment = tmp_path / "env"
+    script, *rest = arguments
+    done = subprocess.run(
+        ["bash", FOLDER.parent / "ci" / script, *rest],
+        env={**os.environ, "AGENTMEM_VENV": str(environment), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr
+    assert told in done.stdout + done.stderr
+    assert not environment.exists()
 
 
 def test_larger_is_better_where_it_is(difference: Any) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from agentmem.cli.loadview import LoadView
 from agentmem.store.connection import DATABASE_NAME
 from agentmem.stress import Plan
-from agentmem.stress.monitor import Sample
+from agentmem.stress.monitor import HIT_RATES, Sample
 
 QUICK = ("--users", 10, "--seconds", 0.5, "--warm-up", 0, "--size", 100)
 
@@ -37,9 +37,31 @@ def test_json_and_files_say_the_same(run_json: Callable[..., Any], tmp_path: Pat
     assert page.stat().st_size > 10_000
 
 
+def test_a_report_that_cannot_be_written_does_not_take_the_page_away(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "report.json").symlink_to(tmp_path / "missing" / "report.json")
+    done = run("stress", "retrieval", *QUICK, "--report", tmp_path / "report.json", code=4)
+    assert "answers checked, 0 wrong" in done.stdout
+    assert "report.json" in done.stderr
+
+
+def test_the_page_tells_what_the_caches_knew(run: Callable[..., Result], tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    page = run("stress", "cache", *QUICK, "--report", file).stdout
+    last = json.loads(file.read_text("utf-8"))["phases"][0]["samples"][-1]
+    for name, what in HIT_RATES.items():
+        if name != "embeddings_hit":  # asked for only where an answer is not known
+            assert 0 < last[name] < 1
+            assert f"{what} {100 * last[name]:.1f} %" in page
+
+
 def test_mistakes_are_told_before_the_work(run: Callable[..., Result], tmp_path: Path) -> None:
     assert "rate" in run("stress", "mixed", "--rate", "soon", code=2).output
     assert ".html" in run("stress", "mixed", "--report", tmp_path / "report.doc", code=2).output
+    for name in ("report.json", "report.html"):
+        wrong = run("stress", "mixed", "--report", tmp_path / "missing" / name, code=2).output
+        assert "there is no folder" in wrong
     store = tmp_path / "mine"
     assert "--keep" in run("--store", store, "stress", "mixed", "--seconds", "1", code=2).output
     assert not store.exists()

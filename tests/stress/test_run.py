@@ -197,6 +197,21 @@ def test_the_same_seed_stores_the_same(tmp_path: Path) -> None:
     assert stored(tmp_path / "a") == stored(tmp_path / "b")
 
 
+def test_plots_have_each_sample_at_its_time() -> None:
+    """Seconds of a phase count from the end of its warm-up, which is drawn, too."""
+    from agentmem.stress.chart import timeline
+
+    report = run(short("retrieval", rate="50%", seconds=1.5, warm_up=1.2))
+    samples, ((at_first, _), (at_second, _)) = timeline(report)
+    first, second = (phase.samples for phase in report.phases)
+    assert at_first == -1.2
+    assert [one["at"] for one in samples[: len(first)]] == [one["second"] for one in first]
+    assert at_second == first[-1]["second"]
+    assert [one["at"] for one in samples[len(first) :]] == pytest.approx(
+        [at_second + 1.2 + one["second"] for one in second]
+    )
+
+
 def test_the_report_is_json_and_pictures(tmp_path: Path) -> None:
     from agentmem.stress.chart import draw
 

@@ -140,6 +140,7 @@ def _trends(found: dict[str, dict[str, Any]]) -> str:
 def _resources(samples: list[dict[str, Any]]) -> list[str]:
     """What was used, a line each."""
     from agentmem.cli.render import size_text
+    from agentmem.stress.monitor import HIT_RATES
 
     if not samples:
         return []
@@ -163,10 +164,7 @@ def _resources(samples: list[dict[str, Any]]) -> list[str]:
         lines[1] += f", {size_text(last['written_bytes'])} written to disk in all"
     shares = [
         f"{what} {100 * last[name]:.1f} %"
-        for name, what in (
-            ("embeddings_hit", "embeddings known"),
-            ("partitions_hit", "searched scopes loaded"),
-        )
+        for name, what in HIT_RATES.items()
         if last[name] is not None
     ]
-    return [*lines, "; ".join(shares)] if shares else lines
+    return [*lines, f"since the start: {'; '.join(shares)}"] if shares else lines

@@ -76,6 +76,8 @@ class LoadView:
             ("queue", f"{sample.queue:,}"),
             ("connections", f"{sample.connections:,}"),
             ("behind", f"{sample.behind:,}"),
+            ("answers known", _percent(sample.answers_hit)),
+            ("embeddings known", _percent(sample.embeddings_hit)),
         ]
         for (name, value), (name2, value2) in zip(cells[::2], cells[1::2], strict=True):
             table.add_row(Text(name, style="bold"), value, Text(name2, style="bold"), value2)
@@ -94,3 +96,7 @@ class LoadView:
         from agentmem.cli.render import console
 
         return Live(console=console(stderr=True), transient=True, auto_refresh=False)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"

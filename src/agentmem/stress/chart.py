@@ -6,11 +6,10 @@ import base64
 import html
 import io
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentmem.errors import InvalidInputError, UnsupportedError
+from agentmem.stress.monitor import HIT_RATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,38 +19,19 @@ if TYPE_CHECKING:
 
     from agentmem.stress.report import Report
 
-__all__ = ["draw", "require_drawable"]
+__all__ = ["draw", "timeline"]
 
 _MIB = 1 << 20
 _TIMES = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
-
-
-def require_drawable(path: Path) -> None:
-    """Find out before the run whether ``draw`` will be able to write there.
-
-    Raises:
-        UnsupportedError: matplotlib is not installed.
-        InvalidInputError: a name or folder that cannot be.
-    """
-    if path.suffix.lower() not in (".html", ".png", ".svg"):
-        raise InvalidInputError(f"the report {str(path)!r} must end in .json, .html, .png or .svg")
-    if not path.parent.is_dir():
-        raise InvalidInputError(f"there is no folder {str(path.parent)!r} for the report")
-    if find_spec("matplotlib") is None:
-        raise UnsupportedError(
-            "drawing a report needs matplotlib, which is not installed;"
-            " install it with: pip install 'agentmem[chart]'"
-        )
 
 
 def draw(report: Report, path: Path) -> None:
     """Write the plots; an ``.html`` file also has the tables and the report itself.
 
     Raises:
-        UnsupportedError, InvalidInputError: as ``require_drawable``.
+        ImportError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    require_drawable(path)
     figure = _figure(report)
     if path.suffix.lower() != ".html":
         figure.savefig(path, dpi=110)
@@ -65,13 +45,7 @@ def _figure(report: Report) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    samples: list[dict[str, Any]] = []
-    starts: list[tuple[float, str]] = []
-    for phase in report.phases:
-        first = phase.samples[0]["second"] if phase.samples else 0.0
-        begin = samples[-1]["at"] + 1 if samples else min(0.0, first)
-        starts.append((begin, phase.name))
-        samples += [{**one, "at": begin + one["second"] - first} for one in phase.samples]
+    samples, starts = timeline(report)
     figure = Figure(figsize=(13, 11), layout="constrained")
     FigureCanvasAgg(figure)
     plan = report.plan
@@ -90,6 +64,21 @@ def _figure(report: Report) -> Figure:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8)
     return figure
+
+
+def timeline(report: Report) -> tuple[list[dict[str, Any]], list[tuple[float, str]]]:
+    """The samples of all phases one after the other, each with the second ``at`` which it is
+    drawn; and where each phase begins.  0 is where the first one's warm-up ends."""
+    warm_up = report.plan["warm_up"]
+    samples: list[dict[str, Any]] = []
+    starts: list[tuple[float, str]] = []
+    begin = -warm_up
+    for phase in report.phases:
+        starts.append((begin, phase.name))
+        warm = begin + warm_up
+        samples += [{**one, "at": warm + one["second"]} for one in phase.samples]
+        begin = samples[-1]["at"] if samples else begin
+    return samples, starts
 
 
 def _lines(
@@ -141,12 +130,7 @@ def _queues(axes: Axes, at: Sequence[float], samples: Sequence[dict[str, Any]]) 
 
 
 def _shares(axes: Axes, at: Sequence[float], samples: Sequence[dict[str, Any]]) -> None:
-    names = {
-        "processors": "processors busy",
-        "embeddings_hit": "embeddings known",
-        "partitions_hit": "searched scopes loaded",
-    }
-    _lines(axes, at, samples, names)
+    _lines(axes, at, samples, {"processors": "processors busy", **HIT_RATES})
 
 
 _PANELS: tuple[Callable[[Axes, Sequence[float], Sequence[dict[str, Any]]], None], ...] = (

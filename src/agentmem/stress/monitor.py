@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from agentmem.stress.plan import Phase
     from agentmem.stress.recorder import Recorder
 
-__all__ = ["Monitor", "Sample", "combine"]
+__all__ = ["HIT_RATES", "Monitor", "Sample", "combine"]
 
 _MOST_SAMPLES = 600  # of a phase, so that a day's run stays readable
+#: Field of ``Sample`` -> what was asked for and found in a cache, as it is told.
+HIT_RATES = {
+    "answers_hit": "answers known",
+    "partitions_hit": "searched scopes loaded",
+    "items_hit": "found memories known",
+    "embeddings_hit": "embeddings known",
+}
 #: What several processes have together is the sum of what each has.
 _ADDED_UP = (
     "calls_per_second",
@@ -61,6 +68,8 @@ class Sample:
     memories: int
     embeddings_hit: float | None  # share of the texts since the start whose vector was known
     partitions_hit: float | None  # share of the searches whose scope was loaded
+    answers_hit: float | None  # share of the searches that were answered before, and are still true
+    items_hit: float | None  # share of the memories in answers that were not read from the store
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -113,7 +122,7 @@ class Monitor:
         except AgentMemError:  # counted by the workers, who meet it, too
             return
         arrivals, clock = self._arrivals, perf_counter_ns()
-        cache, index = stats["embedder"]["cache"], stats["index"]
+        index = stats["index"]
         sample = Sample(
             phase=self._phase.name,
             second=round((clock - self._recorder.since) / 1e9, 3),
@@ -135,8 +144,10 @@ class Monitor:
             files=machine.open_files(),
             threads=machine.running_threads(),
             memories=stats["store"]["memories"],
-            embeddings_hit=_share(cache["hits"], cache["misses"]),
+            embeddings_hit=_hit(stats["embedder"]["cache"]),
             partitions_hit=_share(index["searches"] - index["loads"], index["loads"]),
+            answers_hit=_hit(stats["search"]["answers"]),
+            items_hit=_hit(stats["search"]["items"]),
         )
         self.samples.append(sample)
         if self._tell is not None:
@@ -158,7 +169,7 @@ def combine(samples: Iterable[Sample]) -> Sample:
     worst = ("reads_p50_ms", "reads_p99_ms", "writes_p50_ms", "writes_p99_ms")
     for name in (*worst, "memories", "database_bytes", "wal_bytes"):
         values[name] = max(getattr(part, name) for part in parts)
-    for name in ("embeddings_hit", "partitions_hit"):
+    for name in HIT_RATES:
         shares = [value for part in parts if (value := getattr(part, name)) is not None]
         values[name] = sum(shares) / len(shares) if shares else None
     return Sample(**values)
@@ -168,6 +179,10 @@ def _cached(stats: dict[str, Any]) -> int:
     """Bytes in caches.  All are bounded; pages of a growing database fill theirs slowly."""
     held = (stats["embedder"]["cache"], stats["index"], *stats["search"].values())
     return int(stats["store"]["sqlite_bytes"] + sum(cache["bytes"] for cache in held))
+
+
+def _hit(cache: dict[str, int]) -> float | None:
+    return _share(cache["hits"], cache["misses"])
 
 
 def _share(part: int, rest: int) -> float | None:

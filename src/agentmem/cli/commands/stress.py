@@ -93,16 +93,15 @@ def stress(
     from agentmem.cli.fetching import ready
     from agentmem.cli.loadview import LoadView
     from agentmem.stress import Plan, run
-    from agentmem.stress.chart import draw, require_drawable
+    from agentmem.stress.files import require_writable, write
 
     if settings().store:
         raise click.UsageError(
             "stress fills a store of its own and never touches that of --store; drop it, or keep"
             " the new one with --keep FOLDER"
         )
-    drawings = [file for file in files if file.suffix.lower() != ".json"]
-    for file in drawings:
-        require_drawable(file)
+    for file in files:
+        require_writable(file)
     if workers is None:
         workers = given["users"] if kind == "tasks" else min(4, given["users"])
     current = settings()
@@ -111,11 +110,6 @@ def stress(
     ready(embedder)
     with LoadView(plan) as view:
         report = run(plan, keep, tell=view.tell)
-    for file in files:
-        if file in drawings:
-            draw(report, file)
-        else:
-            report.save(file)
     if as_json:
         from agentmem.cli.render import print_json
 
@@ -124,5 +118,7 @@ def stress(
         from agentmem.cli.loadpage import show
 
         show(report)
+    for file in files:  # after the page: a full disk must not take it away
+        write(report, file)
     if not report.ok:
         raise Failure("answers were wrong: see the violations above", PROBLEMS)
