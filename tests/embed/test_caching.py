@@ -53,7 +53,7 @@ def test_a_text_is_computed_once_in_a_call_and_after() -> None:
     assert np.array_equal(first[0], first[2])
     assert np.array_equal(again, wrap(Letters()).embed(["c", "b", "c", "a"]))
     stats = embedder.stats()
-    assert (stats["entries"], stats["hits"], stats["misses"]) == (3, 2, 5)
+    assert (stats["entries"], stats["hits"], stats["misses"], stats["repeats"]) == (3, 2, 3, 2)
 
 
 def test_a_query_is_not_a_passage() -> None:
@@ -158,7 +158,7 @@ def test_threads_share_it() -> None:
         list(pool.map(work, range(6)))
     stats = embedder.stats()
     assert stats["entries"] <= 50
-    assert stats["hits"] + stats["misses"] == 6 * 200 * 8
+    assert stats["hits"] + stats["misses"] + stats["repeats"] == 6 * 200 * 8
 
 
 def test_a_memory_remembers_by_default_and_forgets_what_is_purged(tmp_path: Path) -> None:
@@ -175,3 +175,12 @@ def test_a_memory_remembers_by_default_and_forgets_what_is_purged(tmp_path: Path
         )
         mem.purge(one["id"])
         assert mem.stats()["embedder"]["cache"]["entries"] == 0
+
+
+def test_what_is_stored_already_is_told_besides(tmp_path: Path) -> None:
+    for _ in range(2):
+        with Memory(tmp_path / "mem", embedder="static", user_id="u") as mem:
+            mem.add_batch(["likes tea"] * 3 + ["plays chess"])
+            cache = mem.stats()["embedder"]["cache"]
+    assert (cache["hits"], cache["misses"], cache["repeats"], cache["stored"]) == (0, 0, 0, 4)
+    assert cache["hit_rate"] == 0

@@ -42,7 +42,7 @@ class CachingEmbedder:
         self._rows: NDArray[np.float32] | None = None  # (most, dim); pages come with their use
         self._born: list[float] = []
         self._generation = 0  # what was computed before ``clear`` is not kept after it
-        self._hits = self._misses = self._evictions = 0
+        self._hits = self._misses = self._repeats = self._evictions = 0
 
     def __repr__(self) -> str:
         return f"<CachingEmbedder of {self.inner!r}>"
@@ -79,7 +79,8 @@ class CachingEmbedder:
         self.inner.close()
 
     def stats(self) -> dict[str, int]:
-        """``entries``, ``bytes``, and since the start ``hits``, ``misses``, ``evictions``."""
+        """``entries``, ``bytes``, and since the start ``hits``, ``misses``, ``repeats`` (texts that
+        another of the same call was computed for) and ``evictions``."""
         with self._lock:
             entries = len(self._places)
             return {
@@ -87,6 +88,7 @@ class CachingEmbedder:
                 "bytes": entries * self._row_bytes,
                 "hits": self._hits,
                 "misses": self._misses,
+                "repeats": self._repeats,
                 "evictions": self._evictions,
             }
 
@@ -116,6 +118,9 @@ class CachingEmbedder:
             if i not in found:
                 missing.setdefault(key, i)
         order = list(missing.values())
+        with self._lock:
+            self._misses += len(order)
+            self._repeats += len(keys) - len(found) - len(order)
         computed = compute([wanted[i] for i in order])
         self._keep([keys[i] for i in order], computed, generation)
         if len(order) == len(keys):
@@ -160,7 +165,6 @@ class CachingEmbedder:
                     found[i] = len(rows)
                     rows.append(row)
             self._hits += len(rows)
-            self._misses += len(keys) - len(rows)
             vectors = self._rows[rows] if rows and self._rows is not None else None  # a copy
             return self._generation, found, vectors
 

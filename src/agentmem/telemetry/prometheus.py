@@ -17,6 +17,8 @@ _COUNTERS = frozenset(
     {
         "embedder_cache_hits",
         "embedder_cache_misses",
+        "embedder_cache_repeats",
+        "embedder_cache_stored",
         "embedder_cache_evictions",
         "writes_groups",
         "writes_calls",
@@ -25,6 +27,7 @@ _COUNTERS = frozenset(
         "index_evictions",
         "index_tails",
         "index_stale",
+        *(f"search_{kept}_{what}" for kept in ("items", "answers") for what in ("hits", "misses")),
         "projection_rows",
         "projection_seconds",
         "projection_background_drains",

@@ -47,6 +47,11 @@ class Part(Protocol):
     @property
     def texts(self) -> list[str]: ...
 
+    @property
+    def reused(self) -> int:
+        """How many have the stored vector of their scope and text, and are not embedded."""
+        ...
+
     def prepare(self, vectors: NDArray[np.float32], analyzer: Analyzer) -> None:
         """``vectors`` are those of ``texts``."""
         ...
@@ -110,6 +115,10 @@ class _Values:
     def texts(self) -> list[str]:
         return [self.all_texts[i] for i in self._unknown]
 
+    @property
+    def reused(self) -> int:
+        return len(self._known) - self._known.count(None)
+
     def fill(self, computed: NDArray[np.float32], analyzer: Analyzer) -> None:
         if len(self._unknown) == len(self.all_texts):
             self.vectors = computed
@@ -167,6 +176,10 @@ class AddPart:
     def texts(self) -> list[str]:
         assert self._values is not None
         return self._values.texts
+
+    @property
+    def reused(self) -> int:
+        return 0 if self._values is None else self._values.reused
 
     def prepare(self, vectors: NDArray[np.float32], analyzer: Analyzer) -> None:
         assert self._values is not None
@@ -239,6 +252,10 @@ class UpdatePart:
     def texts(self) -> list[str]:
         return self._values.texts
 
+    @property
+    def reused(self) -> int:
+        return self._values.reused
+
     def prepare(self, vectors: NDArray[np.float32], analyzer: Analyzer) -> None:
         self._values.fill(vectors, analyzer)
 
@@ -281,6 +298,10 @@ class DeletePart:
     @property
     def texts(self) -> list[str]:
         return []
+
+    @property
+    def reused(self) -> int:
+        return 0
 
     def prepare(self, vectors: NDArray[np.float32], analyzer: Analyzer) -> None:
         return

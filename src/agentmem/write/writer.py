@@ -39,6 +39,7 @@ class Writer:
         self._embedder = embedder
         self._analyzer = analyzer
         self._committed = committed
+        self.reused = 0  # texts that were not embedded: their scope has them, with the vector
 
     # -- jobs -----------------------------------------------------------------------------
 
@@ -98,6 +99,7 @@ class Writer:
 
     def _compute(self, parts: list[Part]) -> None:
         """One embedding batch for all."""
+        self.reused += sum(part.reused for part in parts)
         texts = [part.texts for part in parts]
         every = [text for some in texts for text in some]
         if every:
