@@ -219,6 +219,11 @@ class ProjectionConfig:
                 raise ConfigError(
                     f"config.projection.{name} must be from {least:,} to {most:,}, not {value:,}"
                 )
+        if self.uri.startswith("memory:"):
+            raise ConfigError(
+                f"config.projection.uri {shorten(self.uri)} names a table that ends with its"
+                " process; name a folder or an object store, or set projection.enabled to False"
+            )
         if self.index_ef < self.index_m:
             raise ConfigError(
                 f"config.projection.index_ef must be at least index_m ({self.index_m}), not"

@@ -148,6 +148,12 @@ def test_settings_of_the_projection_have_bounds(name: str, value: int, said: str
         Config.from_dict({"projection": {name: value}})
 
 
+def test_a_table_in_memory_is_none(path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'memory://x' .* ends with its process"):
+        Memory(path, embedder="static", config={"projection": {"uri": "memory://x"}})
+    assert not path.exists()
+
+
 def test_the_largest_batches_can_be_drained(tmp_path: Path) -> None:
     settings = {"batch_rows": 1_000_000_000, "batch_bytes": 1 << 40}
     with Memory(tmp_path, embedder="static", config={"projection": settings}) as memory:
