@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from agentmem.ports.lookups import LookUps
 from agentmem.ports.projecting import HotIndex, LargeIndex, Projection
-from agentmem.ports.storing import Filter, Snapshot, StaleSnapshot, Store, WriteTransaction
+from agentmem.ports.storing import Filter, Snapshot, StaleSnapshot, Store
 from agentmem.ports.text import Analyzer, Embedder, Remake
+from agentmem.ports.transaction import WriteTransaction
 from agentmem.ports.work import Aside, Progress, Work
 
 __all__ = [

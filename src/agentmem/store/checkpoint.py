@@ -57,7 +57,7 @@ class Checkpointer:
         if self._pages < self.SOFT:
             return
         if self._pages >= self._overdue + self.HARD:
-            self._overdue = 0 if self._empty(writer) else self._pages
+            self._overdue = 0 if self.empty(writer) else self._pages
             return
         with self._wake:
             self._due = True
@@ -68,7 +68,10 @@ class Checkpointer:
                 self._thread.start()
             self._wake.notify()
 
-    def _empty(self, writer: Connection) -> bool:
+    def empty(self, writer: Connection) -> bool:
+        """Copy all of the WAL, so that the next commit starts it over; False if it cannot be: a
+        reader stays, or the disk lacks the room.  For the holder of the write lock, outside a
+        transaction."""
         if not self._copying.acquire(timeout=self.PATIENCE_MS / 1000):
             return False
         try:

@@ -121,12 +121,13 @@ def scrub(writer: Connection, folder: Path, reserve: Reserve, patience: float) -
     """
     from agentmem.store import copies
 
+    patience_ms = int(patience * 1000)
     try:
         covered: int = writer.value("SELECT value FROM meta WHERE name = ?", (UNFINISHED,)) or 0
         copies.remove_part(folder)  # whoever makes a copy here holds the lock, too
-        reserve.make_room_to_rewrite(writer)
+        reserve.make_room_to_rewrite(writer, patience_ms)
         rewrite(writer)
-        emptied = writer.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE, int(patience * 1000))
+        emptied = writer.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE, patience_ms)
         if not emptied and no_space(folder):
             raise StoreFullError
     except StoreFullError as error:

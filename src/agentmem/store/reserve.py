@@ -35,6 +35,7 @@ class Reserve:
         self._file = database.parent / NAME
         self._most = most if hasattr(os, "statvfs") else 0
         self._steps = 0  # of the WAL when this was last looked at
+        self._given = False  # by ``make_room``, and not yet taken back
 
     def keep(self) -> None:
         """Put space aside, or more of it, if it is not needed for anything better."""
@@ -46,7 +47,7 @@ class Reserve:
                 size += os.stat(f"{self._database}-wal").st_size
             if size < _SMALL:
                 return
-            wanted = min(self._most, _LAST + size)
+            wanted = min(self._most, _LAST + size + _SMALL)  # it grows so far until the next look
             held = self._file.stat().st_size if self._file.exists() else 0
             more = min(wanted - held, self._free() // 2)
             if more > 0:
@@ -61,16 +62,24 @@ class Reserve:
             if steps:
                 self.keep()
 
-    def make_room(self, *, last: bool = False) -> None:
+    def take_back(self) -> None:
+        """``keep`` once more, if ``make_room`` has given anything since: what was not needed."""
+        if self._given:
+            self._given = False
+            self.keep()
+
+    def make_room(self, *, last: bool = False) -> bool:
         """Give the space back if the disk is nearly full; before anything that frees more.
-        ``last``: all of it, for what surely does."""
-        with suppress(OSError):
-            if self.has_room(self._most) or not self._file.exists():
-                return
+        ``last``: all of it, for what surely does.  Returns whether the disk is nearly full."""
+        if self.has_room(self._most):
+            return False
+        self._given = True
+        with suppress(OSError):  # there is none, or somebody else has just given it back
             if last:
                 self._file.unlink()
             elif self._file.stat().st_size > _LAST:
                 os.truncate(self._file, _LAST)
+        return True
 
     def has_room(self, size: int) -> bool:
         """Whether the disk has as many bytes left; yes, where that cannot be told."""
@@ -82,23 +91,32 @@ class Reserve:
     def may_grow(self, connection: Connection) -> bool:
         """Whether the disk has room for the database with all that is still in the WAL."""
         _, whole = _sizes(connection)
-        try:
-            return self.has_room(whole - self._database.stat().st_size)
-        except OSError:  # it was removed: whoever writes next says so
-            return False
+        return self._may_copy(whole)
 
-    def make_room_to_rewrite(self, writer: Connection) -> None:
-        """Before the database is written anew, to the WAL.
+    def make_room_to_rewrite(self, writer: Connection, patience_ms: int) -> None:
+        """Before the database is written anew, to the WAL, and copied from there: so it must
+        have room in both, or a WAL would be left that can never be copied.
 
         Raises:
             StoreFullError: there is too little room; none of it is taken in vain.
         """
         self.make_room()
-        needed, _ = _sizes(writer)
-        if not self.has_room(needed) and self.may_grow(writer):
-            writer.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)  # what the WAL had is free then
-        if not self.has_room(needed):
+        if not self._may_rewrite(writer) and self.may_grow(writer):
+            # What the WAL has is free then, and the database no longer grows.
+            writer.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE, patience_ms)
+        if not self._may_rewrite(writer):
             raise StoreFullError
+
+    def _may_rewrite(self, writer: Connection) -> bool:
+        used, _ = _sizes(writer)
+        return self._may_copy(used, logged=used)
+
+    def _may_copy(self, size: int, logged: int = 0) -> bool:
+        """Whether the disk has room for a database of ``size``, and ``logged`` in the WAL."""
+        try:
+            return self.has_room(logged + max(0, size - self._database.stat().st_size))
+        except OSError:  # it was removed: whoever writes next says so
+            return False
 
     def _free(self) -> int:
         found = os.statvfs(self._database.parent)

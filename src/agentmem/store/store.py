@@ -185,17 +185,19 @@ class Store(OpenFolder):
             self._model.check(state)
 
     # -- writing
-    def write(self, *, timeout: float | None = None) -> Writing:
-        return Writing(self, self._timeout if timeout is None else timeout)
+    def write(self, *, timeout: float | None = None, frees: bool = False) -> Writing:
+        return Writing(self, self._timeout if timeout is None else timeout, frees=frees)
 
-    def _begin_write(self) -> WriteTransaction:
+    def _begin_write(self, *, frees: bool) -> WriteTransaction:
         writer = self._usable_writer()
         self._file.require_same()
+        if frees and self._reserve.make_room():
+            self._checkpoints.empty(writer)  # what the WAL takes is then there for this, too
         writer.execute("BEGIN IMMEDIATE")
         try:
             state = self._state_of(writer)
             writer.doubt()
-            return WriteTransaction(writer, state, self._model, self._reserve.make_room)
+            return WriteTransaction(writer, state, self._model)
         except BaseException as error:  # an interrupt, too; raised again
             writer.rollback()
             if isinstance(error, apsw.Error):
@@ -296,7 +298,7 @@ class Store(OpenFolder):
             covered = erase.scrub(writer, self.path, self._reserve, self._timeout)
         finally:
             self._lock.release()
-        self._reserve.keep()
+            self._reserve.take_back()
         return covered
 
     def erasing(self) -> int | None:

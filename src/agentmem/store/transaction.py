@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -49,18 +49,10 @@ _EVENT = "INSERT INTO events(seq, key, event, at, actor_id) VALUES (?, ?, ?, ?, 
 class WriteTransaction:
     """Lives as long as its ``with store.write()``; made by ``Store``, which commits it."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        state: State,
-        model: Model | None,
-        make_room: Callable[[], None],
-    ) -> None:
-        """``make_room`` is called before what frees space, and needs some for it."""
+    def __init__(self, connection: Connection, state: State, model: Model | None) -> None:
         self._db = connection
         self._state = state
         self._model = model
-        self._make_room = make_room
         self._known: dict[int, Scope] = {}  # not the shared ones: these may be rolled back
         self._failure: BaseException | None = None
         self._depth = 0
@@ -285,7 +277,6 @@ class WriteTransaction:
         if not keys:
             return
         distinct = list(dict.fromkeys(keys))
-        self._make_room()
         with self._changing():
             first = self._keep_versions(distinct, Event.DELETE, actor_id)
             past.keep_vectors(self._db, first, [])
@@ -307,7 +298,6 @@ class WriteTransaction:
 
     # -- erasing
     def purge(self, ids: Sequence[bytes]) -> int:
-        self._make_room()
         with self._changing():
             keys, known = erase.purge(self._db, ids)
             first = self._next(len(keys))

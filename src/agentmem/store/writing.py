@@ -16,11 +16,12 @@ __all__ = ["Writing"]
 class Writing:
     """``with store.write() as transaction``: leaving commits, an exception rolls back."""
 
-    __slots__ = ("_store", "_timeout", "_transaction")
+    __slots__ = ("_frees", "_store", "_timeout", "_transaction")
 
-    def __init__(self, store: Store, timeout: float) -> None:
+    def __init__(self, store: Store, timeout: float, *, frees: bool) -> None:
         self._store = store
         self._timeout = timeout
+        self._frees = frees
 
     def __enter__(self) -> WriteTransaction:
         store = self._store
@@ -28,7 +29,7 @@ class Writing:
         store._lock.acquire(self._timeout)
         try:
             store._require_open()  # it may have been closed while we waited
-            self._transaction = store._begin_write()
+            self._transaction = store._begin_write(frees=self._frees)
         except BaseException:  # an interrupt, too; raised again
             store._lock.release()
             raise
@@ -51,5 +52,6 @@ class Writing:
             finally:
                 if store._writer is not None:
                     store._writer.rollback()  # nothing to do after a commit
+                store._reserve.take_back()
         finally:
             store._lock.release()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from itertools import pairwise
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Changed(Exception):
 
 
 class Part(Protocol):
+    frees: ClassVar[bool]  # whether it is there to free space
     jobs: list[Any]
 
     def plan(self, look: LookUps) -> None:
@@ -153,6 +154,8 @@ class _Values:
 class AddPart:
     """Adds of one or several callers, as one batch."""
 
+    frees: ClassVar[bool] = False
+
     def __init__(self, jobs: list[AddJob]) -> None:
         self.jobs = jobs
         self.dedupe = jobs[0].dedupe
@@ -230,6 +233,8 @@ class AddPart:
 class UpdatePart:
     """One caller's updates."""
 
+    frees: ClassVar[bool] = False
+
     def __init__(self, job: UpdateJob) -> None:
         self.jobs = [job]
         self._job = job
@@ -287,6 +292,8 @@ class UpdatePart:
 
 class DeletePart:
     """One caller's deletions; nothing to compute."""
+
+    frees: ClassVar[bool] = True
 
     def __init__(self, job: DeleteJob) -> None:
         self.jobs = [job]

@@ -69,7 +69,7 @@ class Writer:
         parts = self._prepared(jobs)
         if not parts:
             return
-        with self._store.write() as tx:
+        with self._store.write(frees=any(part.frees for part in parts)) as tx:
             if len(jobs) == 1:  # the transaction itself is its savepoint
                 parts[0].apply(tx)
             else:
@@ -117,7 +117,7 @@ class Writer:
         self, partition: PartitionKey, where: Filter, *, actor_id: str | None = None
     ) -> int:
         """Remove every memory of a partition that satisfies ``where``; returns how many."""
-        with self._store.write() as tx:
+        with self._store.write(frees=True) as tx:
             keys = tx.view.matching_keys(partition, where).tolist()
             if keys:
                 tx.delete(keys, actor_id=actor_id)
@@ -134,7 +134,7 @@ class Writer:
             NotFoundError: an id that was never stored (or was purged before).
         """
         raw = [id_from_str(public) for public in ids]
-        with self._store.write() as tx:
+        with self._store.write(frees=True) as tx:
             for one, public in zip(raw, ids, strict=True):
                 if one is None or not tx.purge([one]):
                     raise not_found(public)
@@ -144,7 +144,7 @@ class Writer:
 
     def purge_scope(self, scope: Scope) -> int:
         """The same for every memory of a scope; returns how many."""
-        with self._store.write() as tx:
+        with self._store.write(frees=True) as tx:
             ids = tx.ids_of(scope)
             if ids:
                 tx.purge(ids)
