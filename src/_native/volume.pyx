@@ -267,11 +267,12 @@ cdef void _least_of(const float *values, const int32_t *starts, Py_ssize_t runs,
                     float *out) noexcept nogil:
     """The least value of each run, none of which is empty."""
     cdef Py_ssize_t run, i
+    cdef float least
     for run in range(runs):
-        out[run] = values[starts[run]]
+        least = values[starts[run]]
         for i in range(starts[run] + 1, starts[run + 1]):
-            if values[i] < out[run]:
-                out[run] = values[i]
+            least = min(least, values[i])
+        out[run] = least
 
 
 cdef _check_list(agm_list term, Py_ssize_t slots):
