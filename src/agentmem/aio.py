@@ -12,15 +12,16 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from time import monotonic, perf_counter_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from agentmem.config import Config
+from agentmem.inputs import check_progress
 from agentmem.memory import Memory
 from agentmem.memory.reading import Reading
 from agentmem.memory.upkeep import Upkeep
@@ -78,6 +79,36 @@ def _takes_long(
     return _measured(method.__name__, call)
 
 
+def _takes_steps(
+    method: Callable[Concatenate[Any, _P], _R],
+) -> Callable[Concatenate[AsyncMemory, _P], Coroutine[Any, Any, _R]]:
+    @wraps(method)
+    async def call(self: AsyncMemory, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with _stepwise(kwargs) as given:
+            return await self._in(self._slow, partial(method, self._memory, *args, **given))
+
+    return _measured(method.__name__, call)
+
+
+@contextmanager
+def _stepwise(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The arguments ``given`` for a call in a thread that tells its ``progress`` after each step;
+    one after which nobody waits for it any more, since its task was cancelled, is its last."""
+    told = check_progress(given.get("progress"))
+    left = False
+
+    def progress(done: int, total: int) -> None:
+        if left:
+            raise asyncio.CancelledError
+        if told is not None:
+            told(done, total)
+
+    try:
+        yield {**given, "progress": progress}
+    finally:
+        left = True
+
+
 def _writes(
     method: Callable[Concatenate[Any, _P], _R],
 ) -> Callable[Concatenate[AsyncMemory, _P], Coroutine[Any, Any, _R]]:
@@ -103,7 +134,8 @@ class AsyncMemory:
 
     Any number of event loops and threads may share one.  Writes of tasks that run at the same
     time share embedding batches and transactions.  Cancelling a task leaves the store whole: its
-    write was stored or not, never half.  Opening happens at once, in the constructor.
+    write is stored or not, never half, and may still be under way when the task has ended.
+    Opening happens at once, in the constructor.
     """
 
     def __init__(
@@ -151,7 +183,7 @@ class AsyncMemory:
 
     add = _writes(Writing.add)
     add_batch = _writes(Writing.add_batch)
-    add_arrow = _takes_long(Writing.add_arrow)
+    add_arrow = _takes_steps(Writing.add_arrow)
     update = _writes(Writing.update)
     update_batch = _writes(Writing.update_batch)
     delete = _writes(Writing.delete)
@@ -171,13 +203,14 @@ class AsyncMemory:
     metrics = _reads(Upkeep.metrics)
     flush = _takes_long(Upkeep.flush)
     warm_up = _takes_long(Upkeep.warm_up)
-    check = _takes_long(Upkeep.check)
-    backup = _takes_long(Upkeep.backup)
+    check = _takes_steps(Upkeep.check)
+    backup = _takes_steps(Upkeep.backup)
 
     @staticmethod
     @wraps(Memory.restore)
     async def restore(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        return await asyncio.to_thread(Memory.restore, *args, **kwargs)
+        with _stepwise(kwargs) as given:
+            return await asyncio.to_thread(Memory.restore, *args, **given)
 
     async def close(self) -> None:
         """Wait for the writes that are under way and give everything back; see ``Memory``."""

@@ -9,11 +9,12 @@ import resource
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
@@ -247,6 +248,68 @@ def test_a_cancelled_caller_does_not_hold_up_the_others(tmp_path: Path) -> None:
             assert contents - {"leads"} == {f"text {i}" for i in range(10) if i != 3}
 
     asyncio.run(main())
+
+
+class Paused:
+    """A ``progress`` that stays in the first step until it is let go."""
+
+    def __init__(self) -> None:
+        self.reached, self.go = threading.Event(), threading.Event()
+        self.calls = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.calls += 1
+        self.reached.set()
+        assert self.go.wait(60)
+
+
+async def cancel_in_the_first_step(call: Coroutine[Any, Any, Any], progress: Paused) -> None:
+    task = asyncio.create_task(call)
+    assert await asyncio.to_thread(progress.reached.wait, 60)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    progress.go.set()
+
+
+def test_a_cancelled_load_ends_after_the_chunk_under_way(tmp_path: Path) -> None:
+    progress = Paused()
+    table = pa.table({"content": [f"row {i}" for i in range(100)]})
+
+    async def main() -> None:
+        async with AsyncMemory(tmp_path / "mem", embedder="static", user_id="u") as mem:
+            load = mem.add_arrow(table, chunk_rows=10, progress=progress)
+            await cancel_in_the_first_step(load, progress)
+            with pytest.raises(InvalidInputError, match="progress"):
+                await mem.add_arrow(table, progress=3)  # type: ignore[arg-type]
+            await mem.add("the store goes on")
+            await asyncio.to_thread(mem._slow.shutdown)  # until the thread of the load is done
+            assert await mem.count() == 21
+            mem._memory.close()
+
+    asyncio.run(main())
+    assert progress.calls == 1
+
+
+def test_a_cancelled_copy_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentmem.store.copies._STEP", 1)
+    backup, restored = tmp_path / "backup", tmp_path / "restored"
+
+    async def main() -> None:
+        async with AsyncMemory(tmp_path / "mem", embedder="static", user_id="u") as mem:
+            await mem.add_batch([f"row {i}" for i in range(100)])
+            first = Paused()
+            await cancel_in_the_first_step(mem.backup(backup, progress=first), first)
+            await asyncio.to_thread(mem._slow.shutdown)
+            mem._memory.close()
+        assert not backup.exists()
+        second = Paused()
+        await cancel_in_the_first_step(
+            AsyncMemory.restore(tmp_path / "mem", restored, progress=second), second
+        )
+
+    asyncio.run(main())  # waits for its threads
+    assert not list(restored.glob("*.db*"))
 
 
 def test_several_loops_and_plain_threads_share_one(tmp_path: Path) -> None:
