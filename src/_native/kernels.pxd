@@ -203,6 +203,7 @@ cdef extern from "volumes.h" nogil:
         const float *extra
         const uint8_t *live
         const uint8_t *mask
+        float floor
 
     int64_t agm_volume_best(const agm_volume *volume, const agm_list *lists, size_t n_lists,
                             const agm_question *question, int64_t room, int32_t *slots,

@@ -169,7 +169,7 @@ cdef class Texts:
 
     def best(self, lists, weights, float k1, float b, means, Py_ssize_t room, *, asked=None,
              spans=None, double fade=1.0, float date=0.0, length_part=None, extra=None,
-             live=None, mask=None):
+             live=None, mask=None, float floor=0.0):
         """The slots whose words, people and dates score highest, in runs that have a term.
 
         Args:
@@ -189,6 +189,7 @@ cdef class Texts:
             extra: float32 (slots,) to add.
             live: uint8 (runs,), a run counts where it is not 0; None for all.
             mask: uint8 (slots,), a slot may be named where it is not 0; None for all.
+            floor: no score below it is wanted.
 
         Returns:
             ``(slots int32, scores float32)``, best first, equal ones by smaller key; only scores
@@ -223,7 +224,7 @@ cdef class Texts:
                 _check_list(terms[i], slots)
             question.weights = (<const agm_weights *>_column(
                 weights, b"f", 8, "weights", held))[0]
-            question.k1, question.b = k1, b
+            question.k1, question.b, question.floor = k1, b, floor
             question.length, question.window_length, question.run_length = means
             question.asked = <const uint8_t *>_column(asked, b"B", self._n_actors + 1, "asked",
                                                       held)

@@ -42,7 +42,9 @@ typedef struct {
 /* What words must give a slot for it to come among the best. */
 static float needed(const search_t *search) {
     const agm_leaders *best = &search->best;
-    return best->size == best->room ? best->scores[0] - search->besides_words : 0.0f;
+    float least = search->question->floor;
+    if (best->size == best->room && best->scores[0] > least) least = best->scores[0];
+    return least - search->besides_words;
 }
 
 /* Add the most that a term can be worth to a slot of each run that has it: as if all its
@@ -257,7 +259,7 @@ static void score_run(search_t *search, int32_t run) {
         for (int32_t here = 0; here < size; here++) {
             if (room->sum[here] < needed(search) || (mask && !mask[start + here])) continue;
             const float sum = total_of(search, start + here, here);
-            if (sum > 0.0f) agm_offer(&search->best, start + here, sum);
+            if (sum > 0.0f && sum >= search->question->floor) agm_offer(&search->best, start + here, sum);
         }
     }
     memset(room->own, 0, (size_t)size * sizeof(float));

@@ -49,6 +49,7 @@ typedef struct {
     const float *extra;  /* slots; may be NULL */
     const uint8_t *live; /* runs; NULL: all */
     const uint8_t *mask; /* slots that may be named; NULL: all */
+    float floor;         /* no score below it is wanted */
 } agm_question;
 
 /* The slots with the highest sum of parts but for the vectors', best first, equal ones by smaller

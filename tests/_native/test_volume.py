@@ -149,6 +149,10 @@ def test_runs_left_out_by_their_bounds_have_none_of_the_best(seed: int) -> None:
         few, best = texts.best(*given, room, **rest)
         np.testing.assert_array_equal(few, slots[:room])
         np.testing.assert_array_equal(best, scores[:room])
+        floor = float(scores[len(scores) // 3])
+        few, best = texts.best(*given, room, floor=floor, **rest)
+        np.testing.assert_array_equal(few, slots[scores >= floor][:room])
+        np.testing.assert_array_equal(best, scores[scores >= floor][:room])
 
 
 def test_runs_of_all_lengths_and_many_of_them() -> None:

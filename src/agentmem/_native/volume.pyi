@@ -47,4 +47,5 @@ class Texts:
         extra: NDArray[np.float32] | None = None,
         live: NDArray[np.uint8] | None = None,
         mask: NDArray[np.uint8] | None = None,
+        floor: float = 0.0,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...

@@ -37,7 +37,7 @@ class ByWords:
         self._keyword_only[1] = 1.0
 
     def find(self, inquiry: Inquiry, masks: Masks, room: int) -> tuple[Found, bool]:
-        """Of each holding the best ``room`` rows that a word of the question is in, or in hybrid
+        """The best ``room`` rows, and some more, that a word of the question is in, or in hybrid
         mode near; and whether these are all of them."""
         asked, whole = inquiry.asked, inquiry.whole
         assert asked.counts is not None
@@ -50,7 +50,8 @@ class ByWords:
             term in names and 10 * df >= whole.n
             for term, df in zip(asked.words, whole.df.tolist(), strict=True)
         ]
-        parts = []
+        parts: list[Found] = []
+        floor = 0.0  # what a holding before has so many better rows than is of no use
         for number, holding in enumerate(inquiry.shelf.holdings):
             lists = zip(inquiry.terms[number], own, in_runs, familiar, strict=True)
             best, scores = holding.volume.texts.best(
@@ -62,8 +63,11 @@ class ByWords:
                 room,
                 live=holding.live,
                 mask=masks[number],
+                floor=floor,
                 **(self._beside(holding.volume, asked, whole) if hybrid else {}),
             )
+            if len(scores) == room:
+                floor = max(floor, float(scores[-1]))
             parts.append(Found(scores, np.full(len(best), number), best.astype(np.int64)))
         return Found.best(parts), all(len(part.slots) < room for part in parts)
 

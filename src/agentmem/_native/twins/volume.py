@@ -73,6 +73,7 @@ class Texts:
         extra: Floats | None = None,
         live: Mask = None,
         mask: Mask = None,
+        floor: float = 0.0,
     ) -> tuple[NDArray[np.int32], Floats]:
         n = len(self._keys)
         w = dict(zip(WEIGHTS, weights.astype(np.float64), strict=True))
@@ -124,6 +125,7 @@ class Texts:
             if extra is not None:
                 total += extra[slot]
             may = touched[here] and (mask is None or mask[slot]) and np.float32(total) > 0
+            may = may and np.float32(total) >= np.float32(floor)
             scores.append(total if may else -np.inf)
         order = np.lexsort((self._keys, -np.array(scores, np.float32)))[:room]
         best = order[np.isfinite(np.array(scores)[order])] if n else order
