@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from itertools import cycle
@@ -15,6 +14,8 @@ from typing import Any
 from agentmem.stress.actor import Actor
 
 __all__ = ["Arrivals", "Direct", "drive_tasks", "drive_threads", "immediately"]
+
+_PATIENCE = 1.0  # seconds for the calls under way when a run is broken off
 
 
 class Direct:
@@ -71,42 +72,57 @@ class Arrivals:
 def drive_threads(
     actors: Sequence[Actor], begin: int, end: int, arrivals: Arrivals | None, workers: int
 ) -> None:
-    """Until ``end``; errors of the tool itself are raised here.
+    """Until ``end``; errors of the tool itself are raised here, and end it for all, as Ctrl-C does.
 
     In an open loop a thread for each actor; in a closed one so many workers, each of which acts
     as its share of the actors in turn.
     """
     failures: list[BaseException] = []
+    stop = threading.Event()
+
+    def wait_until(due: int) -> None:
+        """Calls come at times fixed beforehand, and none of this is measured."""
+        ahead = due - perf_counter_ns()
+        if ahead > 0:
+            stop.wait(ahead / 1e9)
 
     def closed(own: Sequence[Actor]) -> None:
         turns = cycle(own)
-        while perf_counter_ns() < end:
+        while perf_counter_ns() < end and not stop.is_set():
             immediately(next(turns).act())
 
     def opened(actor: Actor, arrivals: Arrivals) -> None:
-        while (due := arrivals.next()) is not None:
-            _wait_until(due)
+        while (due := arrivals.next()) is not None and not stop.is_set():
+            wait_until(due)
             immediately(actor.act(due))
 
     def work(own: Sequence[Actor]) -> None:
         try:
-            _wait_until(begin)
+            wait_until(begin)
             if arrivals is None:
                 closed(own)
             else:
                 opened(own[0], arrivals)
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
             failures.append(error)
+            stop.set()
 
     count = workers if arrivals is None else len(actors)
     threads = [
         threading.Thread(target=work, args=(actors[i::count],), name=f"stress-{i}", daemon=True)
         for i in range(count)
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        stop.set()
+        until = perf_counter_ns() + int(_PATIENCE * 1e9)
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(max(0, until - perf_counter_ns()) / 1e9)
     if failures:
         raise failures[0]
 
@@ -147,23 +163,20 @@ async def _open_loop(actors: Sequence[Actor], arrivals: Arrivals) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             failures.append(error)
 
-    while not failures and (due := arrivals.next()) is not None:
-        # Until the next call is due; also when it is late: the others must get on.
-        await asyncio.sleep(max(0, due - perf_counter_ns()) / 1e9)
-        if not idle:
-            waiting.append(due)
-            continue
-        task = asyncio.create_task(serve(idle.popleft(), due))
-        running.add(task)
-        task.add_done_callback(ended)
-    while running:
-        await asyncio.wait(running)
+    try:
+        while not failures and (due := arrivals.next()) is not None:
+            # Until the next call is due; also when it is late: the others must get on.
+            await asyncio.sleep(max(0, due - perf_counter_ns()) / 1e9)
+            if not idle:
+                waiting.append(due)
+                continue
+            task = asyncio.create_task(serve(idle.popleft(), due))
+            running.add(task)
+            task.add_done_callback(ended)
+        while running:
+            await asyncio.wait(running)
+    finally:  # of a run that is broken off
+        for task in running:
+            task.cancel()
     if failures:
         raise failures[0]
-
-
-def _wait_until(due: int) -> None:
-    """Until the call is due: calls come at times fixed beforehand, and none of this is measured."""
-    ahead = due - perf_counter_ns()
-    if ahead > 0:
-        time.sleep(ahead / 1e9)

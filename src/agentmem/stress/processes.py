@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +35,30 @@ class Processes:
         self._folder = folder
         self._bulletin = folder.parent / f"{folder.name}.bulletin"
         self.checks = Checks()
-        context = multiprocessing.get_context("spawn")
         self._ends: list[Connection] = []
-        self._processes = []
-        for share in range(plan.workers):
-            ours, theirs = context.Pipe()
-            process = context.Process(
-                target=_serve,
-                args=(theirs, plan, folder, self._bulletin, share),
-                name=f"stress-{share}",
-                daemon=True,
-            )
-            process.start()
-            theirs.close()
-            self._ends.append(ours)
-            self._processes.append(process)
+        self._processes: list[SpawnProcess] = []
+        self._busy = True  # they are at work: nobody may wait for them when it is broken off
+        try:
+            with _uninterrupted():
+                for share in range(plan.workers):
+                    self._start(plan, share)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, plan: Plan, share: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_serve,
+            args=(theirs, plan, self._folder, self._bulletin, share),
+            name=f"stress-{share}",
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        self._ends.append(ours)
+        self._processes.append(process)
 
     def preload(self) -> None:
         self._ask("preload")
@@ -79,12 +91,14 @@ class Processes:
             with suppress(OSError):
                 end.send(("close", ()))
         for process in self._processes:
-            process.join(_PATIENCE)
+            process.join(0 if self._busy else _PATIENCE)
             if process.is_alive():
                 process.kill()
                 process.join()
         for end in self._ends:
             end.close()
+        for share in range(len(self._ends)):
+            _rows_of(self._bulletin, share).unlink(missing_ok=True)
         self._bulletin.unlink(missing_ok=True)
 
     def _ask(
@@ -98,6 +112,7 @@ class Processes:
         Raises:
             AgentMemError: one of them failed; its traceback is in the message.
         """
+        self._busy = True
         for end in self._ends:
             end.send((what, arguments))
         answers: dict[int, Any] = {}
@@ -120,11 +135,28 @@ class Processes:
                     heard[number] += 1
                 else:
                     answers[number] = value
+        self._busy = False
         return [answers[i] for i in range(len(self._ends))]
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits; a process that is started meanwhile never hears of it, not even before it has
+    begun to serve: its parent does, and ends it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # else the first process starts it, and that lets Ctrl-C in
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(end: Connection, plan: Plan, folder: Path, bulletin: Path, share: int) -> None:
     """What one process does: as it is asked, until it is told to close."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not blocked already
     sending = threading.Lock()  # samples come from a thread of their own
 
     def send(kind: str, value: object) -> None:
@@ -149,8 +181,6 @@ def _serve(end: Connection, plan: Plan, folder: Path, bulletin: Path, share: int
                 send("done", recorder.to_dict())
             else:
                 send("done", (session.checks.to_dict(), _write_expected(session, bulletin, share)))
-    except KeyboardInterrupt:
-        return
     except Exception:  # noqa: BLE001 - the parent raises it with this traceback
         with suppress(OSError):
             send("failed", traceback.format_exc())
@@ -160,8 +190,13 @@ def _serve(end: Connection, plan: Plan, folder: Path, bulletin: Path, share: int
 
 
 def _write_expected(session: Session, bulletin: Path, share: int) -> str:
-    path = bulletin.with_name(f"{bulletin.name}.{share}")
+    path = _rows_of(bulletin, share)
     with path.open("w", encoding="utf-8") as out:
         for row in session.expected():
             out.write(json.dumps(row) + "\n")
     return str(path)
+
+
+def _rows_of(bulletin: Path, share: int) -> Path:
+    """Where a process writes what it expects to be stored."""
+    return bulletin.with_name(f"{bulletin.name}.{share}")

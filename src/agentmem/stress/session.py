@@ -43,9 +43,11 @@ class Session:
     ) -> None:
         self._plan = plan
         self._share, self._shares = share, shares
-        self._loop = asyncio.new_event_loop() if plan.kind == "tasks" else None
+        # Not a bare loop: Ctrl-C, raised wherever it happens to be, may be in a finalizer or a
+        # callback of the collector, which drop it.  A runner cancels the task instead.
+        self._runner = asyncio.Runner() if plan.kind == "tasks" else None
         self._asynchronous: AsyncMemory | None = None
-        if self._loop is None:
+        if self._runner is None:
             self.memory = Memory(path, embedder=plan.embedder)
         else:
             self._asynchronous = AsyncMemory(path, embedder=plan.embedder)
@@ -90,7 +92,7 @@ class Session:
         self, phase: Phase, tell: Callable[[Sample], None] | None = None
     ) -> tuple[Recorder, list[Sample]]:
         """One phase; ``tell`` is called with a sample about once a second, in another thread."""
-        threads = self._loop is None
+        threads = self._runner is None
         recorder = self.shared.recorder = Recorder(self._plan.timeout, threads=threads)
         begin = perf_counter_ns() + int(_LEAD * 1e9)
         recorder.since = begin + int(phase.warm_up * 1e9)
@@ -103,8 +105,8 @@ class Session:
         monitor.start()
         recorder.stalls.start()
         try:
-            if self._loop is not None:
-                self._loop.run_until_complete(drive_tasks(self.actors, begin, end, arrivals))
+            if self._runner is not None:
+                self._runner.run(drive_tasks(self.actors, begin, end, arrivals))
             else:
                 closed = len(range(self._share, self._plan.workers, self._shares))
                 drive_threads(self.actors, begin, end, arrivals, closed)
@@ -123,9 +125,9 @@ class Session:
     def close(self) -> None:
         gc.unfreeze()
         self.shared.bulletin.close()
-        if self._loop is not None and self._asynchronous is not None:
-            self._loop.run_until_complete(self._asynchronous.close())
-            self._loop.close()
+        if self._runner is not None and self._asynchronous is not None:
+            self._runner.run(self._asynchronous.close())
+            self._runner.close()
         self.memory.close()
 
     def _make_actors(self) -> list[Actor]:
@@ -138,7 +140,7 @@ class Session:
                 self.shared,
                 lane,
                 [f"user-{user}" for user in range(lane, plan.users, plan.lanes)],
-                common if self._loop is not None else random.Random(f"{plan.seed} {lane}"),
+                common if self._runner is not None else random.Random(f"{plan.seed} {lane}"),
             )
             for lane in lanes
         ]
