@@ -150,6 +150,36 @@ def test_a_store_of_ones_own_is_filled_once(run, run_json, own, tmp_path) -> Non
     assert json.loads(run("--store", store, "count", "--all", "--json").stdout)["count"] == 3
 
 
+def test_a_file_is_known_by_what_is_in_it_not_by_its_name(run_json, run, own, tmp_path) -> None:
+    own.write_text('"Sails on Sundays"\n' + own.read_text("utf-8"), "utf-8")  # has no id
+    store = ("--store", tmp_path / "kept")
+    first = run_json("eval", "jsonl", own, *store)
+    assert (first["ingest"]["added"], first["others"]) == (4, {"questions": 0, "most": 0})
+    renamed = own.rename(tmp_path / "renamed.jsonl")
+    again = run_json("eval", "jsonl", renamed, *store)
+    assert again["ingest"]["added"] == 0
+    assert (again["overall"], again["others"]) == (first["overall"], first["others"])
+
+
+def test_what_else_is_searched_is_told(run_json, run, own, tmp_path) -> None:
+    store = tmp_path / "kept"
+    assert "other memories" not in run("eval", "jsonl", own, "--store", store).stdout
+    run("--store", store, "add", "Sold the cello", "--user", "eval")
+    run("--store", store, "add", "Plays the viola", "--user", "bob")
+    assert run_json("eval", "jsonl", own, "--store", store)["others"] == {"questions": 3, "most": 1}
+    shown = run("eval", "jsonl", own, "--store", store).stdout
+    assert "3 questions were searched among other memories, too, up to 1 " in shown
+
+
+def test_another_text_under_an_id_is_refused(run, own, tmp_path) -> None:
+    store = tmp_path / "kept"
+    run("eval", "jsonl", own, "--store", store)
+    own.write_text(own.read_text("utf-8").replace("Plays the cello", "Plays the viola"), "utf-8")
+    shown = run("eval", "jsonl", own, "--store", store, code=2).stderr
+    assert "'m1'" in shown
+    assert "another text, 'Plays the cello'" in shown
+
+
 def test_the_page_for_people(run, own) -> None:
     shown = run("eval", "jsonl", own, "--mode", "keyword", "--k", "1,5").stdout
     assert "jsonl with static, keyword: 3 memories" in shown

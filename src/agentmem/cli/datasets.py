@@ -167,12 +167,13 @@ class _Group:
             raise InvalidInputError(f"a memory must be a text or an object, not {value!r:.60}")
         item = memory_item(given, keep_id=False)
         item.pop("vector", None)  # what is measured is this store's own model
-        label = given.get("id")
-        label = str(len(self.memories)) if label is None else str(label)
+        named = given.get("id") is not None
+        label = str(given["id"] if named else len(self.memories))
         if label in self.owners:
             raise InvalidInputError(f"two memories have the id {label!r}")
         item.update(_owned({name: item[name] for name in SCOPE_FIELDS if name in item}, self.scope))
-        item.setdefault("idempotency_key", f"eval:{self.name}:{label}")
+        if named:  # in its scope, whatever the file is called; the others go by their text
+            item.setdefault("idempotency_key", f"eval:{label}")
         self.owners[label] = item
         self.memories.append(Labelled(label, item))
 

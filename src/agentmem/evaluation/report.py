@@ -44,6 +44,7 @@ class Outcome:
     seconds: float
     tokens: list[int]  # of each memory found, best first
     all_tokens: int  # of all memories of the collection in the question's scope
+    others: int = 0  # memories in the question's scope that are not of the collection
     packed: Packed | None = None  # where a context was asked for
 
 
@@ -84,6 +85,10 @@ class Evaluation:
             "questions": len(judged),
             "unanswerable": len(self.unanswerable),
             "left_out": self.left_out,
+            "others": {
+                "questions": sum(outcome.others > 0 for outcome in self.outcomes),
+                "most": max((outcome.others for outcome in self.outcomes), default=0),
+            },
             "overall": measured(judged, ks),
             "categories": {
                 name: measured([o for o in judged if o.question.category == name], ks)

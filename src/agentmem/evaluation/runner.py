@@ -26,6 +26,7 @@ _DEEPER = 4  # how much further to look when too few labels were found
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 _Ids = tuple[Any, ...]  # values of SCOPE_FIELDS
+_Alike = tuple[_Ids, str]  # owner, and label with text
 
 
 def evaluate(
@@ -42,7 +43,7 @@ def evaluate(
     """Store each collection, then search for each of its questions, one at a time.
 
     A memory is stored once, however often its collection is evaluated in the same store: by its
-    ``id`` or ``idempotency_key``, else by its text, its label and the name of the collection.
+    ``id`` or ``idempotency_key``, else by its scope, its label and its text.
 
     The first search of a collection loads its index and is repeated; the time counted is that of
     a loaded one, the embedding of the question included.  Only one collection is held in memory
@@ -93,17 +94,19 @@ class _Asker:
         self._labels: dict[str, str] = {}  # memory id to label
         self._tokens: dict[str, int] = {}  # memory id to tokens
         self._owned: Counter[_Ids] = Counter()  # the same added up, by the ids of their owners
+        self._stored: Counter[_Ids] = Counter()  # memories, by the ids of their owners
 
     def store(self, collection: Collection) -> None:
-        alike: Counter[str] = Counter()
+        alike: Counter[_Alike] = Counter()
         for start in range(0, len(collection.memories), _BATCH):
             batch = collection.memories[start : start + _BATCH]
-            items = [_item(memory, collection.name, alike) for memory in batch]
+            items = [_item(memory, alike) for memory in batch]
             begun = time.perf_counter()
             results = self._memory.add_batch(items)["results"]
             self._evaluation.ingest_seconds += time.perf_counter() - begun
             self._evaluation.added += sum(result["event"] == "ADD" for result in results)
             for memory, result in zip(batch, results, strict=True):
+                self._stored[_owner(memory)] += result["id"] not in self._labels
                 self._labels[result["id"]] = memory.label
                 if result["memory"] != memory.item["content"]:
                     raise InvalidInputError(
@@ -116,16 +119,15 @@ class _Asker:
                 for memory, result, tokens in zip(batch, results, counts, strict=True):
                     if result["id"] not in self._tokens:
                         self._tokens[result["id"]] = tokens
-                        ids = tuple(memory.item.get(name) for name in SCOPE_FIELDS)
-                        self._owned[ids] += tokens
+                        self._owned[_owner(memory)] += tokens
         self._evaluation.memories += len(collection.memories)
 
     def ask(self, collection: Collection) -> None:
-        warmed: set[tuple[tuple[str, str], ...]] = set()
+        others: dict[tuple[tuple[str, str], ...], int] = {}  # by the scopes that are loaded
         for question in collection.questions:
             scope = tuple(sorted(question.scope.items()))
-            if scope not in warmed:
-                warmed.add(scope)
+            if scope not in others:
+                others[scope] = self._others_within(question.scope)
                 self._search("what was said first?", question, 1)
             begun = time.perf_counter()
             found = self._search(question.text, question, self._evaluation.depth)
@@ -139,24 +141,21 @@ class _Asker:
                     support=self._support(question),
                     seconds=seconds,
                     tokens=[self._tokens.get(hit["id"], 0) for hit in found],
-                    all_tokens=self._tokens_within(question.scope),
+                    all_tokens=_within(self._owned, question.scope),
+                    others=others[scope],
                     packed=self._pack(question),
                 )
             )
 
-    def _tokens_within(self, scope: Mapping[str, str]) -> int:
-        """Of the memories that a question in this scope can be answered from."""
-        wanted = [(SCOPE_FIELDS.index(name), value) for name, value in scope.items()]
-        return sum(
-            tokens
-            for ids, tokens in self._owned.items()
-            if all(ids[place] == value for place, value in wanted)
-        )
+    def _others_within(self, scope: Mapping[str, str]) -> int:
+        """Memories that are searched and not of the collection."""
+        given: dict[str, Any] = dict(scope)
+        return max(0, self._memory.count(**given) - _within(self._stored, scope))
 
     def _pack(self, question: Question) -> Packed | None:
         if self._context is None or self._count is None:
             return None
-        budget = int(self._context * self._tokens_within(question.scope))
+        budget = int(self._context * _within(self._owned, question.scope))
         if budget < 1:
             return Packed(frozenset(), 0)
         scope: dict[str, Any] = dict(question.scope)
@@ -209,13 +208,28 @@ class _Asker:
         return results
 
 
-def _item(memory: Labelled, collection: str, alike: Counter[str]) -> dict[str, Any]:
-    """What to store: with a key by which it is known when it is stored again.  ``alike`` tells
-    memories of the same label and text apart, in their order."""
+def _owner(memory: Labelled) -> _Ids:
+    return tuple(memory.item.get(name) for name in SCOPE_FIELDS)
+
+
+def _within(amounts: Counter[_Ids], scope: Mapping[str, str]) -> int:
+    """The sum over the owners that a question in this scope can be answered from."""
+    wanted = [(SCOPE_FIELDS.index(name), value) for name, value in scope.items()]
+    return sum(
+        amount
+        for ids, amount in amounts.items()
+        if all(ids[place] == value for place, value in wanted)
+    )
+
+
+def _item(memory: Labelled, alike: Counter[_Alike]) -> dict[str, Any]:
+    """What to store: with a key by which it is known, in its scope, when it is stored again.
+    ``alike`` tells memories of the same scope, label and text apart, in their order."""
     item = memory.item
     if item.get("id") is not None or item.get("idempotency_key") is not None:
         return item
-    named = repr((collection, memory.label, item.get("content")))
-    alike[named] += 1
-    digest = hashlib.blake2b(f"{named}{alike[named]}".encode("utf-8", "replace"), digest_size=16)
+    named = repr((memory.label, item.get("content")))
+    alike[_owner(memory), named] += 1
+    number = alike[_owner(memory), named]
+    digest = hashlib.blake2b(f"{named}{number}".encode("utf-8", "replace"), digest_size=16)
     return {**item, "idempotency_key": f"eval:{digest.hexdigest()}"}

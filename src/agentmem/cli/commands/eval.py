@@ -322,6 +322,13 @@ def _remarks(summary: dict[str, Any], at: int) -> list[str]:
     lines = []
     if summary["left_out"]:
         lines.append(f"{summary['left_out']:,} questions left out: nothing says what answers them")
+    others = summary["others"]
+    if others["questions"]:
+        lines.append(
+            f"{others['questions']:,} questions were searched among other memories, too, up to"
+            f" {others['most']:,} that the store held beside those of their collection; ranks that"
+            " these take lower the figures"
+        )
     if summary["abstention_auroc"] is not None:
         lines.append(
             f"{summary['unanswerable']:,} questions without an answer: told from the others by"
