@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from agentmem.store.connection import DATABASE_NAME
 from agentmem.stress import KINDS, SCENARIOS, Plan, Report, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agentmem.stress.monitor import Sample
 
 #: Calls that a scenario must be seen to make, under the names of the report.
@@ -67,6 +70,54 @@ def test_every_kind_of_worker_sees_what_others_wrote(kind: str) -> None:
     under_way = 2 if kind == "processes" else 0
     assert 0 <= report.final["memories"] - last["memories"] <= under_way
     assert last["rss_bytes"] > 0
+
+
+#: What the answers of a call that others do not make are held against.
+CHECKED = {
+    "search_batch": "a search finds what was written",
+    "search_page": "pages are parts of one ranking",
+    "as_of": "the past stays as it was",
+    "update_batch": "an update tells what was there before",
+    "delete_batch": "what was deleted is gone",
+}
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``load("get", "add")``: the mixed scenario makes these calls, equally often."""
+
+    def load(*calls: str) -> None:
+        mix = dict.fromkeys(calls, 1 / len(calls))
+        monkeypatch.setitem(SCENARIOS, "mixed", replace(SCENARIOS["mixed"], mix=mix))
+
+    return load
+
+
+def test_every_call_of_the_mixed_load_is_made_and_checked(load: Callable[..., None]) -> None:
+    calls = SCENARIOS["mixed"].mix
+    assert calls.keys() >= CHECKED.keys()
+    load(*calls)
+    report = run(short("mixed", seconds=2.0, size=2_000, verify=1.0))
+    assert report.ok, report.checks["examples"]
+    (phase,) = report.phases
+    assert phase.operations.keys() >= calls.keys()
+    assert phase.all["errors"] == {}
+    assert checked(report) >= set(CHECKED.values())
+
+
+def test_a_past_that_is_not_what_it_was_is_noticed(
+    load: Callable[..., None], tmp_path: Path
+) -> None:
+    load("as_of", "update_batch")
+    done = threading.Event()
+
+    def vandal(sample: Sample) -> None:
+        if not done.is_set():
+            done.set()
+            assert damage(tmp_path, "UPDATE versions SET content = 'something else'") > 0
+
+    report = run(short("mixed", seconds=2.0), tmp_path, tell=vandal)
+    assert report.checks["violations"]["the past stays as it was"] > 0
 
 
 def damage(folder: Path, statement: str) -> int:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import random
 from collections import Counter, deque
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-__all__ = ["Bulletin", "Checks", "Entry", "UserLedger"]
+__all__ = ["Bulletin", "Checks", "Entry", "Past", "UserLedger"]
 
 _KEPT = 500  # announcements that a reader chooses among
 #: Announcements of its own after which a process may change what it announced: nobody chooses it
 #: any more, and whoever chose it has long had the answer.
 _RETIRED = 2 * _KEPT
 _REMEMBERED = 100  # deleted ids of a user, so that a long run does not fill the memory
+_NOTED = 5  # memories of a past state
 _EXAMPLES = 20  # violations that are told in full
 
 
@@ -33,15 +35,25 @@ class Entry:
     revision: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a scope held at a time, some of it in full."""
+
+    at: datetime
+    count: int
+    texts: dict[str, str]  # by id
+
+
 class UserLedger:
     """One user's memories.  Only the worker that owns the user changes or reads it."""
 
-    __slots__ = ("_list", "gone", "live", "user")
+    __slots__ = ("_list", "gone", "live", "past", "user")
 
     def __init__(self, user: str) -> None:
         self.user = user
         self.live: dict[str, Entry] = {}
         self.gone: deque[str] = deque(maxlen=_REMEMBERED)  # ids deleted lately
+        self.past: Past | None = None  # as it was last noted
         self._list: list[Entry] = []
 
     def added(self, entry: Entry) -> None:
@@ -66,6 +78,21 @@ class UserLedger:
             if not (changeable and entry.public):
                 return entry
         return None
+
+    def some(self, chance: random.Random, count: int, *, changeable: bool = False) -> list[Entry]:
+        """Up to ``count`` different ones, in an order by chance; see ``any``."""
+        found: dict[str, Entry] = {}
+        for _ in range(2 * count):
+            if len(found) < count and (entry := self.any(chance, changeable=changeable)):
+                found[entry.id] = entry
+        return list(found.values())
+
+    def note(self, chance: random.Random) -> Past:
+        """Keep what is there now.  Nobody writes in the scope meanwhile: what was acknowledged
+        was committed before, by the clock of this machine, and what is to come will be later."""
+        texts = {entry.id: entry.text for entry in self.some(chance, _NOTED)}
+        self.past = Past(datetime.now(UTC), len(self.live), texts)
+        return self.past
 
 
 class Bulletin:

@@ -28,7 +28,7 @@ class Scenario:
     mix: Mapping[str, float]  # method of ``Actor`` -> its share of the calls
     size: int  # memories stored before it begins, unless said otherwise
     vectors: bool = False  # memories and queries come with their vectors
-    batch: int = 100  # memories of one ``add_batch``
+    batch: int = 100  # memories of one batch that writes
     queries: int = 0  # only so many different questions, the first ones most often; 0: any
 
 
@@ -58,9 +58,12 @@ SCENARIOS: dict[str, Scenario] = {
         queries=200,
     ),
     "mixed": Scenario(
-        "every call, for a long run in which as much is deleted as is added",
+        "reads and writes of every kind, for a long run: as much is deleted as is added",
         {
             "search": 0.355,
+            "search_batch": 0.005,
+            "search_page": 0.005,
+            "as_of": 0.005,
             "get": 0.15,
             "get_batch": 0.02,
             "page": 0.02,
@@ -70,7 +73,9 @@ SCENARIOS: dict[str, Scenario] = {
             "add": 0.14,
             "add_batch": 0.005,
             "update": 0.06,
-            "delete": 0.19,
+            "update_batch": 0.003,
+            "delete": 0.17,
+            "delete_batch": 0.002,
         },
         size=5_000,
         batch=10,

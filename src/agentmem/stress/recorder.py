@@ -12,7 +12,7 @@ from agentmem.telemetry import Histogram
 __all__ = ["Recorder", "Window"]
 
 #: Calls that change the store; the others read it.
-WRITES = frozenset({"add", "add_batch", "update", "delete"})
+WRITES = frozenset({"add", "add_batch", "update", "update_batch", "delete", "delete_batch"})
 
 
 class Window:

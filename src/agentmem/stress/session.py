@@ -11,7 +11,8 @@ from time import perf_counter_ns
 
 from agentmem.aio import AsyncMemory
 from agentmem.memory import Memory
-from agentmem.stress.actor import Actor, Shared
+from agentmem.stress.actor import Actor
+from agentmem.stress.caller import Shared
 from agentmem.stress.content import Questions, VectorPool
 from agentmem.stress.drivers import Arrivals, Direct, drive_tasks, drive_threads
 from agentmem.stress.ledger import Bulletin, Checks
