@@ -228,7 +228,7 @@ def test_each_batch_is_whole_with_its_watermark(author: Any, store_path: Path) -
         whole=Whole(),
     )
     author.add(30)
-    drainer.drain(None)
+    drainer.drain(None, 30)
     assert seen == [(0, 0), (10, 1), (10, 1), (20, 2), (20, 2), (30, 3)]
 
 

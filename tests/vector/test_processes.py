@@ -35,6 +35,36 @@ author.close()
 """
 
 
+IMPORTER = """
+import sys
+from runpy import run_path
+from filelock import FileLock, Timeout
+
+author = run_path(sys.argv[1])["Author"](sys.argv[2])
+author.add(3)
+lance = author.projection()
+seen = []
+
+def look(event, args):
+    if event == "import" and args[0] == "lancedb" and not seen:
+        lock = FileLock(author.folder / "drain.lock")
+        try:
+            with lock.acquire(timeout=0):
+                seen.append("free")
+        except Timeout:
+            seen.append("held")
+
+sys.addaudithook(look)
+assert "lancedb" not in sys.modules
+if sys.argv[3] == "flush":
+    lance.drain()
+else:
+    lance._drainer.shorten(None, lambda: False)
+print(*seen)
+author.close()
+"""
+
+
 def start(store_path: Path, **environment: str) -> subprocess.Popen[str]:
     child = subprocess.Popen(
         [sys.executable, "-c", DRAINER, CONFTEST, str(store_path)],
@@ -76,6 +106,28 @@ def test_processes_and_threads_that_drain_at_once(author: Any, store_path: Path)
     assert [result(child) for child in children] == ["300 True"] * 2
     assert lance.stats()["rebuilds"] == 0
     assert lance.verify() == []
+
+
+@pytest.mark.parametrize("call", ["flush", "background"])
+def test_nobody_waits_for_the_import_of_another(store_path: Path, call: str) -> None:
+    arguments = [sys.executable, "-c", IMPORTER, CONFTEST, str(store_path), call]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "free"
+
+
+def test_who_waits_goes_as_soon_as_another_has_done_the_work(author: Any) -> None:
+    author.add(30)
+    first, second = author.projection(), author.projection()
+    reached: list[int] = []
+    with first._drainer.locked():
+        waiting = Thread(target=lambda: reached.append(second.drain()))
+        waiting.start()
+        while not second._drainer._lock._mutex.locked():
+            waiting.join(0.001)
+        author.add(5)  # after it was asked: not waited for
+        first._drainer.follower.catch_up(None, lambda: False)
+        waiting.join(60)
+        assert reached == [35]
 
 
 def test_waiting_for_a_drainer_that_hangs_ends(author: Any, store_path: Path) -> None:

@@ -76,7 +76,7 @@ def _work(job: dict[str, Any], parent: Parent) -> dict[str, Any]:
 
         try:
             if job["whole"]:
-                drainer.drain(tell)
+                drainer.drain(tell, store.last_seq())
             else:
                 drainer.shorten(tell, _never)
         finally:

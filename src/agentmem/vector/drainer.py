@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentmem.vector.follow import Follower
+from agentmem.vector.follow import Follower, fits
 from agentmem.vector.lock import DrainLock
 from agentmem.vector.place import Place
 
@@ -17,9 +17,15 @@ if TYPE_CHECKING:
     from agentmem.ports import Progress, Store
     from agentmem.vector.follow import Indexer
 
-__all__ = ["PATIENCE", "Drainer"]
+__all__ = ["PATIENCE", "Drainer", "load"]
 
 PATIENCE = 60.0  # seconds to wait for another drainer that does not advance
+
+
+def load() -> None:
+    """Import lancedb, which takes a second or, without a free core, several: before the lock is
+    taken, or all others who drain would wait for it."""
+    import agentmem.vector.table  # noqa: F401
 
 
 class Drainer:
@@ -55,24 +61,50 @@ class Drainer:
         return mark.seq if mark is not None and self.place.present(mark) else 0
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """
+    def locked(self, done: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+        """Yields whether there is still something to do: see ``DrainLock.hold``.
+
         Raises:
             StoreTimeoutError: another drainer does not advance.
             StorePathError: the store is gone.
         """
         self._store.require_present()  # the lock's file would make a folder
-        with self._lock.hold(lambda: self.seq), self._timed():
-            yield
+        with self._lock.hold(lambda: self.seq, done) as due, self._timed():
+            yield due
 
-    def drain(self, progress: Progress | None) -> int:
-        """To the log's present end, once it is our turn; the seq reached."""
-        with self.locked():
-            return self.follower.catch_up(progress, _never)
+    def reached(self, goal: int) -> int | None:
+        """The last event applied if ``goal`` is, told without lancedb; else None."""
+        mark = self.place.load()
+        with self._store.read() as snapshot:
+            if mark is None:
+                empty = snapshot.seq == 0 and not self.place.stray(snapshot.epoch)
+                return 0 if empty else None
+            if fits(mark, snapshot) and mark.seq >= goal and self.place.present(mark):
+                return mark.seq
+        return None
+
+    def drain(self, progress: Progress | None, goal: int) -> int:
+        """To the log's present end, once it is our turn, unless others have come to ``goal``
+        before; the seq reached.  So nobody waits for more than one drain that began later than
+        this one, in whatever order they get the lock."""
+        load()
+        reached: int | None = None
+
+        def done() -> bool:
+            nonlocal reached
+            reached = self.reached(goal)
+            return reached is not None
+
+        with self.locked(done) as due:
+            if due:
+                reached = self.follower.catch_up(progress, _never)
+        assert reached is not None
+        return reached
 
     def shorten(self, progress: Progress | None, stopped: Callable[[], bool]) -> None:
         """Until less than ``drain_rows`` is left, unless another one is at it."""
         self._store.require_present()
+        load()
         with self._lock.attempt() as taken, self._timed():
             while taken and not stopped():
                 seq = self.follower.catch_up(progress, stopped)

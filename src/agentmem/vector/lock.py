@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DrainLock"]
 
-_STEP = 1.0  # seconds between two looks at whether the holder gets on
+_STEP = 0.1  # seconds between two looks at how far the holder is
 
 
 class DrainLock:
@@ -33,19 +33,28 @@ class DrainLock:
         self._file: BaseFileLock | None = None
 
     @contextmanager
-    def hold(self, progress: Callable[[], Any]) -> Iterator[None]:
+    def hold(
+        self, progress: Callable[[], Any], done: Callable[[], bool] = lambda: False
+    ) -> Iterator[bool]:
         """Wait for the lock; ``progress()`` changes as long as its holder gets on.
+
+        Yields whether there is still something to do: False as soon as ``done()``, which another
+        one may have brought about meanwhile; then the lock may not be held.
 
         Raises:
             StoreTimeoutError: nothing moved for ``patience`` seconds.
             StorePathError: the lock file cannot be made.
         """
         step = min(_STEP, self._patience)
-        self._wait(lambda: self._mutex.acquire(timeout=step), progress)
+        if not self._wait(lambda: self._mutex.acquire(timeout=step), progress, done):
+            yield False
+            return
         try:
-            self._wait(lambda: self._take_file(step), progress)
+            if not self._wait(lambda: self._take_file(step), progress, done):
+                yield False
+                return
             try:
-                yield
+                yield not done()
             finally:
                 self._drop_file()
         finally:
@@ -71,9 +80,14 @@ class DrainLock:
         finally:
             self._mutex.release()
 
-    def _wait(self, attempt: Callable[[], bool], progress: Callable[[], Any]) -> None:
+    def _wait(
+        self, attempt: Callable[[], bool], progress: Callable[[], Any], done: Callable[[], bool]
+    ) -> bool:
+        """Whether it was taken, rather than ``done()``."""
         seen, since = progress(), time.monotonic()
         while not attempt():
+            if done():
+                return False
             now, at = progress(), time.monotonic()
             if now != seen:
                 seen, since = now, at
@@ -82,6 +96,7 @@ class DrainLock:
                     f"another drain of the projection holds {self._path} and has not advanced for"
                     f" {self._patience:g} s; end that process if it hangs, then try again"
                 )
+        return True
 
     def _take_file(self, timeout: float) -> bool:
         from filelock import FileLock, Timeout

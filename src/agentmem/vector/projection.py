@@ -14,7 +14,7 @@ from agentmem.errors import (
     StoreTimeoutError,
 )
 from agentmem.vector.builder import Builder
-from agentmem.vector.drainer import PATIENCE, Drainer
+from agentmem.vector.drainer import PATIENCE, Drainer, load
 from agentmem.vector.drains import Drains
 from agentmem.vector.faults import public_name
 from agentmem.vector.follow import fits, foreign
@@ -96,12 +96,13 @@ class LanceProjection:
             StoreCorruptError: the table is damaged and rebuilding it did not help.
         """
         self._check_usable()
-        reached = self._reached()
+        goal = self._store.last_seq()
+        reached = self._drainer.reached(goal)
         # Where a child of ours has lancedb loaded, this process need not load it, too.
         if reached is None and progress is None and self._drains.drain():
-            reached = self._reached()
+            reached = self._drainer.reached(goal)
         if reached is None:
-            reached = self._drainer.drain(progress)
+            reached = self._drainer.drain(progress, goal)
         self._drains.error = None
         return reached
 
@@ -130,6 +131,7 @@ class LanceProjection:
     def rebuild(self, *, progress: Progress | None = None) -> int:
         """Drop the table and fill it again from SQLite; returns the seq reached."""
         self._check_usable()
+        load()
         with self._drainer.locked():
             self._follower.discard()
             return self._follower.catch_up(progress, _never)
@@ -146,6 +148,7 @@ class LanceProjection:
         Readers in other processes that were in the middle of a query may have to repeat it.
         """
         self._check_usable()
+        load()
         with self._drainer.locked():
             self._follower.catch_up(None, _never)
             try:
@@ -243,17 +246,6 @@ class LanceProjection:
         if self._pid == os.getpid():
             self._builder.stop()
             self._drains.stop()
-
-    def _reached(self) -> int | None:
-        """The present seq if the table is there already, told without lancedb."""
-        mark = self._place.load()
-        with self._store.read() as snapshot:
-            if mark is None:
-                empty = snapshot.seq == 0 and not self._place.stray(snapshot.epoch)
-                return 0 if empty else None
-            if fits(mark, snapshot) and mark.seq == snapshot.seq and self._place.present(mark):
-                return mark.seq
-        return None
 
     def _check_usable(self) -> None:
         if self._pid != os.getpid():
