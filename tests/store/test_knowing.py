@@ -151,6 +151,24 @@ def test_the_texts_of_a_scope_are_read_once_it_is_worth_it(
     ]
 
 
+def test_texts_for_which_there_is_no_room_are_not_read(
+    open_store: Callable[..., Store], fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scopes = [Scope(user_id=f"user {i}") for i in range(3)]
+    for scope in scopes:
+        fill.add(open_store(), *(f"text {i}" for i in range(50)), scope=scope)
+    monkeypatch.setattr(places, "_MOST_TEXTS", 120)
+    store = open_store()
+    for i in range(6):
+        for scope in scopes:
+            with store.glance() as look:
+                assert look.known_vectors([scope], [fill.hash(f"new {i}")]) == [None]
+            fill.add(store, f"new {i}", scope=scope)
+    assert store._writer is not None
+    held = [store._writer.places.get(scope) for scope in scopes]
+    assert [place is not None and place.texts is not None for place in held] == [True, True, False]
+
+
 def test_scopes_and_texts_are_forgotten_before_they_are_too_many(
     store: Store, fill: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,7 +82,7 @@ def _places(connection: Connection, memories: Sequence[NewMemory]) -> tuple[list
         place = places.get(scope)
         if place is None:
             place = places[scope] = make_scope(connection, scope)
-        elif place.worth_reading:
+        elif connection.places.worth_reading(place):
             read_texts(connection, place)
         numbers += repeat(place.number, len(hashes))
         positions += range(place.position, place.position + len(hashes))

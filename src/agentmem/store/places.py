@@ -28,15 +28,6 @@ class Place:
         self.texts = texts
         self.asked = 0  # texts that were looked up for want of these
 
-    @property
-    def worth_reading(self) -> bool:
-        """Whether so many texts were looked up that reading all hashes would have cost less."""
-        return (
-            self.texts is None
-            and self.position <= _MOST_TEXTS
-            and self.asked * _READ_MEANWHILE > self.position
-        )
-
 
 class Places:
     """The places of some scopes.  One thread at a time changes them; any may ask ``lacks``."""
@@ -50,6 +41,15 @@ class Places:
 
     def put(self, scope: Scope, place: Place) -> None:
         self._known[scope] = place
+
+    def worth_reading(self, place: Place) -> bool:
+        """Whether so many texts of it were looked up that reading all its hashes would have cost
+        less, and there is room for them."""
+        return (
+            place.texts is None
+            and self._texts + place.position <= _MOST_TEXTS
+            and place.asked * _READ_MEANWHILE > place.position
+        )
 
     def make_room(self) -> None:
         """To be called when nobody holds a place."""
