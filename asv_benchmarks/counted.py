@@ -1,7 +1,7 @@
 """The work whose instructions ``benchmarks/instructions.py`` counts; run under callgrind.
 
     valgrind --tool=callgrind --dump-before=_PyEval_SetSwitchInterval --combine-dumps=yes \\
-        python counted.py PART
+        python counted.py
 
 Each piece is done a few times first, then counted between two calls of ``sys.setswitchinterval``,
 whose function in the interpreter nothing else calls.  The numbers of calls are printed as JSON, in
@@ -105,10 +105,10 @@ def paths(folder: str) -> Iterator[Piece]:
     )
 
 
-def main(part: str) -> None:
+def main() -> None:
     with tempfile.TemporaryDirectory(prefix="agentmem-bench-") as folder:
         counted = []
-        for name, work, calls in kernels() if part == "kernels" else paths(folder):
+        for name, work, calls in (*kernels(), *paths(folder)):
             for i in range(WARM):
                 work(i)
             mark()
@@ -120,4 +120,4 @@ def main(part: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

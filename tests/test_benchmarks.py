@@ -117,23 +117,22 @@ def test_what_was_not_written_has_no_rate(load: Load) -> None:
         store.teardown()
 
 
-@pytest.mark.parametrize("part", ["kernels", "paths"])
-def test_what_is_counted_runs_without_valgrind_too(load: Load, part: str) -> None:
+def test_what_is_counted_runs_without_valgrind_too(load: Load) -> None:
     instructions = load("benchmarks.instructions")
     done = subprocess.run(
-        [sys.executable, str(FOLDER / "counted.py"), part],
+        [sys.executable, str(FOLDER / "counted.py")],
         capture_output=True,
         text=True,
         check=True,
     )
     names = [name for name, _ in json.loads(done.stdout)]
-    assert tuple(names) == {"kernels": instructions.KERNELS, "paths": instructions.PATHS}[part]
+    assert tuple(names) == (*instructions.KERNELS, *instructions.PATHS)
 
 
 def test_without_valgrind_counting_is_skipped(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(NotImplementedError, match="not installed"):
-        load("benchmarks.instructions").counts("kernels")
+        load("benchmarks.instructions").counts()
 
 
 @pytest.fixture(scope="module")

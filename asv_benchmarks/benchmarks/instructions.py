@@ -34,7 +34,7 @@ KERNELS = (
 PATHS = ("search in 1,000", "dense search in 1,000", "get", "add", "add_batch of 100")
 
 
-def counts(part: str) -> dict[str, float]:
+def counts() -> dict[str, float]:
     """Instructions of one call of each piece.
 
     Raises:
@@ -45,7 +45,7 @@ def counts(part: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="agentmem-bench-") as folder:
         out = Path(folder) / "counted"
         command = ["valgrind", "--tool=callgrind", f"--dump-before={MARK}", "--combine-dumps=yes"]
-        command += [f"--callgrind-out-file={out}", sys.executable, str(PROGRAM), part]
+        command += [f"--callgrind-out-file={out}", sys.executable, str(PROGRAM)]
         # The addresses of objects and the order of sets must not differ between runs.
         fixed = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         simd = {"AGENTMEM_SIMD": "avx2"} if platform.machine() in ("x86_64", "AMD64") else {}
@@ -72,31 +72,25 @@ def dumped(out: Path) -> Iterator[int]:
                 yield int(line.partition(" ")[2])
 
 
-class Kernels:
-    params = (KERNELS,)
-    param_names = ("kernel",)
+class _Counted:
     timeout = 300
+    unit = "instructions"
 
     def setup_cache(self) -> dict[str, float]:
-        return counts("kernels")
+        """All are counted in one run: to start the interpreter is a good part of it."""
+        return counts()
 
-    def track_instructions(self, found: dict[str, float], kernel: str) -> float:
-        return found[kernel]
-
-    track_instructions.unit = "instructions"  # type: ignore[attr-defined]
+    def track_instructions(self, found: dict[str, float], piece: str) -> float:
+        return found[piece]
 
 
-class Paths:
+class Kernels(_Counted):
+    params = (KERNELS,)
+    param_names = ("kernel",)
+
+
+class Paths(_Counted):
     """Writes and searches with their vectors given, through the public face."""
 
     params = (PATHS,)
     param_names = ("call",)
-    timeout = 300
-
-    def setup_cache(self) -> dict[str, float]:
-        return counts("paths")
-
-    def track_instructions(self, found: dict[str, float], call: str) -> float:
-        return found[call]
-
-    track_instructions.unit = "instructions"  # type: ignore[attr-defined]

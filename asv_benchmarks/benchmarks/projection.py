@@ -17,7 +17,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.common import Resident, resident, texts, vectors
+from benchmarks.common import texts, vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,14 +129,7 @@ class _Drained:
 
 
 class Drain(_Drained):
-    """From nothing."""
-
-    unit = "rows/s"
-
-    def track_new_rows(self, made: str) -> float:
-        rate = ROWS / self.drained()
-        assert self.lance.verify() == []
-        return rate
+    """From nothing, in this process."""
 
     def track_ratio_to_bare_appends(self, made: str) -> float:
         """Our drain against LanceDB's ``add`` of ready-made batches of the same rows."""
@@ -164,23 +157,6 @@ class Drain(_Drained):
         took = time.perf_counter() - begin
         assert table.count_rows() == ROWS
         return took
-
-    def track_processor_us_a_row(self, made: str) -> float:
-        """Of this process, all threads: the measure that other load does not move much."""
-        begin = time.process_time()
-        self.drained()
-        return 1e6 * (time.process_time() - begin) / ROWS
-
-    track_processor_us_a_row.unit = "us"  # type: ignore[attr-defined]
-
-    def track_memory_mib(self, made: str) -> float:
-        """Resident memory at the drain's peak beyond what there was before it."""
-        before = resident()
-        with Resident() as peak:
-            self.drained()
-        return (peak.bytes - before) / 2**20
-
-    track_memory_mib.unit = "MiB"  # type: ignore[attr-defined]
 
 
 class Beside(_Drained):
@@ -362,30 +338,6 @@ class Whole(_Reopening):
         return sum(path.stat().st_size for path in files) / INDEXED
 
     track_bytes_a_memory.unit = "bytes"  # type: ignore[attr-defined]
-
-    def track_add_arrow_memory_mib(self) -> float:
-        """Resident memory, with that of the child that drains meanwhile, at the peak of streaming
-        100,000 rows through ``add_arrow``."""
-        import pyarrow as pa
-
-        rows = 100_000
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            for i in range(0, rows, 2_000):
-                given = vectors(2_000, DIM)
-                flat = pa.FixedSizeListArray.from_arrays(pa.array(given.ravel()), DIM)
-                names = [f"memory number {j} of a long stream of them" for j in range(i, i + 2_000)]
-                yield pa.record_batch({"content": pa.array(names), "vector": flat})
-
-        first = next(batches())
-        reader = pa.RecordBatchReader.from_batches(first.schema, batches())
-        with Resident(self.memory._engine.projection) as peak:
-            self.memory.add_arrow(reader, user_id="u")
-            self.memory.flush()
-        self.verify(rows, user_id="u")
-        return peak.bytes / 2**20
-
-    track_add_arrow_memory_mib.unit = "MiB"  # type: ignore[attr-defined]
 
 
 class _Meanwhile(_Reopening):

@@ -168,6 +168,8 @@ class AddFromMany(_Adding):
     param_names = ("embedder", "callers")
 
     def setup(self, embedder: str, callers: str) -> None:
+        if embedder == "static" and callers != "20 threads" and not common.long(callers):
+            raise NotImplementedError("takes long")
         self.prepare(embedder, projection=False)
         # Enough for every thread to come again and again; a task adds one.
         self.each = 200 if (embedder, callers[-7:]) == ("minilm", "threads") else BATCH
@@ -345,7 +347,7 @@ class AddArrowPeak:
     """What a process needs in memory that streams many rows into a store: as much for a million
     (with ``AGENTMEM_BENCH_LONG=1``) as for a tenth of that."""
 
-    params = ((100_000, *common.long(1_000_000)), (True, False))
+    params = ((100_000, *common.long(1_000_000)), (True, *common.long(False)))
     param_names = ("rows", "projection")
     timeout = 1800
 

@@ -295,6 +295,39 @@ def test_many_vectors_are_found_by_their_clusters(
     assert disk._engine.large.stats()["clustered"] == 1
 
 
+def test_what_is_no_candidate_has_less_than_is_said_of_its_holding(
+    disk: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By which runs are chosen: of a volume and its tail, each has a bound of its own."""
+    asked: list[tuple[Any, ...]] = []
+    ranked = finding.Finder._rank
+
+    def noted(*arguments: Any) -> list[Hit]:
+        asked.append(arguments)
+        return ranked(*arguments)
+
+    disk.search("knee", unscoped=True)
+    disk.add_batch(items(200, 60))
+    monkeypatch.setattr(finding, "_WORDS", 4)
+    monkeypatch.setattr(finding, "_NEAREST", 4)
+    monkeypatch.setattr(finding.Finder, "_rank", noted)
+    for question in QUESTIONS:
+        disk.search(question, unscoped=True, top_k=1)
+    others = 0
+    for finder, inquiry, masks, found in asked:
+        assert len(inquiry.shelf.holdings) == 2
+        for part, every in (
+            (found.words, finder._by_words.find(inquiry, masks, 1000)),
+            (found.near, by_vector.nearest(inquiry.shelf, inquiry.asked, masks, 1000)),
+        ):
+            known = set(zip(part.numbers.tolist(), part.slots.tolist(), strict=True))
+            for number, slot, score in zip(every.numbers, every.slots, every.scores, strict=True):
+                if (number, slot) not in known:
+                    assert score <= part.below[number] + 1e-6
+                    others += 1
+    assert others > 500
+
+
 def test_candidates_are_not_coded_for_one_search(
     disk: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

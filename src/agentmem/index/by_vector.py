@@ -32,7 +32,8 @@ def nearest(shelf: Shelf, asked: Question, masks: Masks, limit: int) -> Found:
     parts = []
     for number, (holding, mask) in enumerate(zip(shelf.holdings, masks, strict=True)):
         scores, slots = _of_volume(holding.volume, asked.vector, mask, limit, probed)
-        parts.append(Found(scores, np.full(len(slots), number), slots.astype(np.int64)))
+        below = float(scores[-1]) if len(scores) else 0.0
+        parts.append(Found.of(number, scores, slots, below))
     return Found.best(parts)
 
 

@@ -36,9 +36,9 @@ class ByWords:
         self._keyword_only = np.zeros(8, np.float32)
         self._keyword_only[1] = 1.0
 
-    def find(self, inquiry: Inquiry, masks: Masks, room: int) -> tuple[Found, bool]:
+    def find(self, inquiry: Inquiry, masks: Masks, room: int) -> Found:
         """The best ``room`` rows, and some more, that a word of the question is in, or in hybrid
-        mode near; and whether these are all of them."""
+        mode near."""
         asked, whole = inquiry.asked, inquiry.whole
         assert asked.counts is not None
         hybrid = asked.mode == "hybrid"
@@ -68,8 +68,8 @@ class ByWords:
             )
             if len(scores) == room:
                 floor = max(floor, float(scores[-1]))
-            parts.append(Found(scores, np.full(len(best), number), best.astype(np.int64)))
-        return Found.best(parts), all(len(part.slots) < room for part in parts)
+            parts.append(Found.of(number, scores, best, floor))
+        return Found.best(parts)
 
     def _beside(self, volume: Volume, asked: Question, whole: Whole) -> dict[str, Any]:
         """What a hybrid score has besides words and vectors."""

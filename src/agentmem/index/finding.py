@@ -47,7 +47,6 @@ _STRETCH = 32  # bits of a slot in a number for a stretch
 @dataclass(frozen=True, slots=True)
 class _Candidates:
     words: Found
-    complete: bool  # every row that a word is in, or near, is among the words
     near: Found
 
 
@@ -102,20 +101,19 @@ class Finder:
     def _candidates(self, inquiry: Inquiry, masks: Masks, times: int = 1) -> _Candidates:
         shelf, asked = inquiry.shelf, inquiry.asked
 
-        def by_words() -> tuple[Found, bool]:
+        def by_words() -> Found:
             return self._by_words.find(inquiry, masks, times * max(_WORDS, 4 * asked.top_k))
 
         def by_vector() -> Found:
             return nearest(shelf, asked, masks, times * max(_NEAREST, 4 * asked.top_k))
 
         if asked.terms is None:
-            return _Candidates(Found.nothing(), True, by_vector())
+            return _Candidates(Found.nothing(), by_vector())
         if asked.vector is None:
-            return _Candidates(*by_words(), Found.nothing())
+            return _Candidates(by_words(), Found.nothing())
         if shelf.n < _TOGETHER:
-            return _Candidates(*by_words(), by_vector())
-        words, near = self._beside.both(by_words, by_vector)
-        return _Candidates(*words, near)
+            return _Candidates(by_words(), by_vector())
+        return _Candidates(*self._beside.both(by_words, by_vector))
 
     def _rank(
         self, inquiry: Inquiry, masks: Masks, found: _Candidates, sift: Sift | None = None
@@ -196,11 +194,11 @@ def _sifted(shelf: Shelf, asked: Question, found: _Candidates, sift: Sift) -> _C
     split = len(found.words.slots)
     words, near = found.words.take(kept[:split]), found.near.take(kept[split:])
     need = min(_ENOUGH * max(asked.top_k, _ENOUGH), shelf.n)
-    if asked.terms is not None and not found.complete and len(words.slots) < need:
+    if asked.terms is not None and words.below.any() and len(words.slots) < need:
         return None
     if asked.vector is not None and len(near.slots) < need:
         return None
-    return _Candidates(words, found.complete, near)
+    return _Candidates(words, near)
 
 
 def _keys(shelf: Shelf, found: Found) -> NDArray[np.int64]:
@@ -218,8 +216,7 @@ def _stretches(
 
     Without ``by_vector`` these are the candidates themselves.  With it, the weight of a cosine
     among the scores by words, they are runs, about ``most`` rows in all: those that can have the
-    highest scores, as far as the candidates tell.  What is not among those by words, or by
-    vector, has less than the last of them.
+    highest scores, as far as the candidates tell.
     """
     if by_vector is None:
         names = np.concatenate([_rows_of(found.words), _rows_of(found.near)])
@@ -243,14 +240,13 @@ def _runs(
     first = np.concatenate([_heads(shelf, words), _heads(shelf, near)])
     names, which = np.unique(first, return_inverse=True)
     scores = np.zeros(len(names), np.float32)
-    for part, weight, complete, mine in (
-        (words, 1.0, found.complete, which[: len(words.slots)]),
-        (near, by_vector, False, which[len(words.slots) :]),
+    for part, weight, mine in (
+        (words, 1.0, which[: len(words.slots)]),
+        (near, by_vector, which[len(words.slots) :]),
     ):
         if not len(mine):
             continue
-        least = 0.0 if complete else float(part.scores[-1])
-        best = np.full(len(names), least, np.float32)
+        best = part.below[names >> _STRETCH]
         best[mine[::-1]] = part.scores[::-1]  # of several the first stays, which is the best
         scores += np.float32(weight) * best
     order = np.argsort(-scores, kind="stable")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -65,18 +65,28 @@ class Found(NamedTuple):
     scores: NDArray[np.float32]
     numbers: NDArray[np.int64]  # of the holding of each
     slots: NDArray[np.int64]
+    below: NDArray[np.float32]  # per holding: no other row of it has more; 0: no other has any
 
     @classmethod
     def nothing(cls) -> Found:
-        return cls(np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
+        empty = np.empty(0, np.float32)
+        return cls(empty, np.empty(0, np.int64), np.empty(0, np.int64), empty)
+
+    @classmethod
+    def of(
+        cls, number: int, scores: NDArray[np.float32], slots: NDArray[np.integer[Any]], below: float
+    ) -> Found:
+        """Of one holding."""
+        numbers = np.full(len(slots), number)
+        return cls(scores, numbers, slots.astype(np.int64), np.array([below], np.float32))
 
     @classmethod
     def best(cls, parts: list[Found]) -> Found:
-        """Of all holdings together."""
+        """Of all holdings together, given in their order."""
         if len(parts) == 1:
             return parts[0]
         joined = cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         return joined.take(np.argsort(-joined.scores, kind="stable"))
 
     def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Found:
-        return Found(self.scores[chosen], self.numbers[chosen], self.slots[chosen])
+        return Found(self.scores[chosen], self.numbers[chosen], self.slots[chosen], self.below)
