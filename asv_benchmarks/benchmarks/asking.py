@@ -48,7 +48,7 @@ class Asking:
         self.memory.close()
 
     def _rate(self, **arguments: Any) -> float:
-        return common.rate(lambda i: self.memory.search(self.asked[i % 20], **arguments))
+        return common.rate(lambda i: self.memory.search(self.asked[i % 20], **arguments), 0.2)
 
     def track_plain(self, made: Any, memories: int) -> float:
         return self._rate()

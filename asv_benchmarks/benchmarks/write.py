@@ -70,7 +70,7 @@ class _Adding(common.TemporaryStore):
 
 
 #: Texts whose embedding takes a third of a second or less.
-_PART = {"static": 1000, "minilm": 300, "minilm-fp32": 100}
+_PART = {"static": 1000, "minilm": 300, "minilm-fp32": 80}
 
 
 class AddBatchTexts(_Adding):

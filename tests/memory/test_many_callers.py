@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from agentmem import Memory
 
@@ -35,3 +36,40 @@ def test_the_same_key_from_many_threads_is_stored_once(mem: Memory) -> None:
         ids = set(pool.map(work, range(8)))
     assert len(ids) == 1
     assert mem.count(user_id="u") == 1
+
+
+def test_more_searches_than_connections_go_on_while_others_write(path: Path) -> None:
+    """Nobody waits for a connection that is held by one who waits for him."""
+    config = {"store": {"readers": 2, "lock_timeout": 5.0}, "search": {"answers": 0}}
+    with Memory(path, embedder="static", user_id="u", config=config) as mem:
+        mem.add_batch([f"memory {i} of tea" for i in range(100)])
+        done = threading.Event()
+
+        def search(number: int) -> int:
+            searches = 0
+            while not done.is_set():
+                asked = {"user_id": "u"} if number % 2 else {"user_id": f"other {searches % 9}"}
+                mem.search(f"tea {searches}", **asked)
+                searches += 1
+            return searches
+
+        with ThreadPoolExecutor(8) as pool:
+            found = [pool.submit(search, i) for i in range(8)]
+            try:
+                for i in range(150):
+                    mem.add(f"more of tea, {i}", user_id="u" if i % 2 else f"other {i % 9}")
+            finally:
+                done.set()
+        assert all(one.result() for one in found)
+
+
+def test_a_volume_is_written_though_all_connections_are_lent(path: Path) -> None:
+    config = {"store": {"readers": 1, "lock_timeout": 5.0}, "index": {"large_rows": 20}}
+    with Memory(path, embedder="static", user_id="u", config=config) as mem:
+        mem.add_batch([f"memory {i} of tea" for i in range(100)])
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda i: mem.search(f"memory {i}"), range(8)))
+        stats = mem.stats()
+    assert all(len(one["results"]) == 10 for one in found)
+    assert stats["large"]["written"] == 1
+    assert stats["store"]["readers"]["open"] <= 1

@@ -179,7 +179,7 @@ class Parts:
             self.config.ranking,
             self.config.index,
             self.store.path / "volumes",
-            self.store.read,
+            self.store.read_beside,
             self.store.settle,
             lambda work: Background("agentmem-volumes", work),
             self._forget_found,

@@ -205,7 +205,9 @@ class HotIndex:
                 if life != self._life:
                     self._forget()
                     self._life, self._seq = life, seq
-                if seq <= self._seq:
+                behind = seq > self._seq
+                load = None
+                if not behind:
                     held = self._partitions.get(key)
                     if held is not None:
                         return self._use(key, held, seq, counted)
@@ -213,15 +215,15 @@ class HotIndex:
                         self._counters["stale"] += 1
                         raise StaleSnapshot
                     load = self._loading.get(key)
-                    if load is None:
+                    if load is None and snapshot.reading:
                         load = self._loading[key] = _Load(self._journal_end())
                         break
-                else:
-                    load = None
-            if load is None:
-                self._follow(snapshot, life)
-            else:
+            if load is not None:
                 load.done.wait()
+                continue
+            snapshot.begin()  # those who will wait for this thread may have all connections
+            if behind:
+                self._follow(snapshot, life)
         return self._fill(snapshot, key, load, counted)
 
     def _use(self, key: PartitionKey, held: _Partition, seq: int, counted: bool) -> View:

@@ -248,6 +248,7 @@ class LargeIndex:
         """
         with self._lock:
             place = self._places.setdefault(partition, _Place())
+        snapshot.begin()  # those who wait for the lock may have all connections
         with place.lock:
             self._refresh(place, snapshot, partition)
             for shelf in reversed(place.shelves):

@@ -91,6 +91,15 @@ class Snapshot(LookUps, Protocol):
         """Whether a read transaction is open (see ``Store.peek``)."""
         ...
 
+    def begin(self) -> None:
+        """Open it now, if it is not.  To be called before taking a lock under which rows are read:
+        connections are few, and those who wait for the lock may have them all.
+
+        Raises:
+            StaleSnapshot: see ``Store.peek``.
+        """
+        ...
+
     # -- rows
     def records(self, keys: Sequence[int]) -> dict[int, Record]:
         """The live memories among ``keys``."""

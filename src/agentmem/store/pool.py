@@ -30,8 +30,8 @@ class ReaderPool:
         self._resting: list[Connection] | None = None  # those that ``rest`` took
         self._closed = False
 
-    def acquire(self, timeout: float) -> Connection:
-        """An open connection.
+    def acquire(self, timeout: float, *, beside: bool = False) -> Connection:
+        """An open connection; ``beside``: one more than allowed, if all of them are lent.
 
         Raises:
             StoreTimeoutError: all of them stayed lent for ``timeout`` seconds.
@@ -40,10 +40,10 @@ class ReaderPool:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._acquire_slowly(timeout)
+            return self._acquire_slowly(timeout, beside)
 
     def release(self, connection: Connection) -> None:
-        if connection.broken or self._closed:
+        if connection.broken or self._closed or self._count > self._size:
             self.discard(connection)
             return
         self._idle.append(connection)
@@ -127,7 +127,7 @@ class ReaderPool:
                 return
             self.discard(connection)
 
-    def _acquire_slowly(self, timeout: float) -> Connection:
+    def _acquire_slowly(self, timeout: float, beside: bool) -> Connection:
         deadline = time.monotonic() + timeout
         with self._state:
             self._waiting += 1
@@ -140,7 +140,7 @@ class ReaderPool:
                             return self._idle.pop()
                         except IndexError:
                             continue
-                    if self._count < self._size and self._resting is None:
+                    if beside or (self._count < self._size and self._resting is None):
                         self._count += 1
                         break
                     left = deadline - time.monotonic()

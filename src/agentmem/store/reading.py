@@ -25,15 +25,16 @@ __all__ = ["Glancing", "Peeking", "Reading"]
 class Reading:
     """``with store.read() as snapshot``: one read transaction."""
 
-    __slots__ = ("_snapshot", "_store")
+    __slots__ = ("_beside", "_snapshot", "_store")
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, beside: bool = False) -> None:
         self._store = store
+        self._beside = beside
 
     def __enter__(self) -> Snapshot:
         store = self._store
         store._require_open()
-        self._snapshot = _snapshot(store, *store._begin_read())
+        self._snapshot = _snapshot(store, *store._begin_read(beside=self._beside))
         return self._snapshot
 
     def __exit__(

@@ -89,12 +89,16 @@ class Snapshot:
         """Whether a read transaction is open, which somebody may be waiting for."""
         return self._connection is not None
 
-    @property
-    def _db(self) -> Connection:
+    def begin(self) -> None:
         if self._connection is None:
             if self._begin is None:
                 raise ClosedError("a snapshot was used after its `with store.read()` ended")
             self._connection = self._begin(self.state)
+
+    @property
+    def _db(self) -> Connection:
+        self.begin()
+        assert self._connection is not None
         return self._connection
 
     def as_of(self, at: int, remake: Remake) -> Snapshot:

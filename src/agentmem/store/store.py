@@ -127,6 +127,11 @@ class Store(OpenFolder):
     def read(self) -> Reading:
         return Reading(self)
 
+    def read_beside(self) -> Reading:
+        """As ``read``, by one connection more than there should be if all are lent: for a thread
+        that others, who have them, may be waiting for."""
+        return Reading(self, beside=True)
+
     def peek(self) -> Peeking:
         return Peeking(self)
 
@@ -137,9 +142,9 @@ class Store(OpenFolder):
         with Peeking(self) as snapshot:
             return snapshot.seq
 
-    def _begin_read(self) -> tuple[Connection, State]:
+    def _begin_read(self, *, beside: bool = False) -> tuple[Connection, State]:
         for last_try in (False, True):
-            connection = self._readers.acquire(self._timeout)
+            connection = self._readers.acquire(self._timeout, beside=beside)
             try:
                 return connection, self._state_inside(connection)
             except BaseException as error:  # an interrupt, too
