@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
 
-LONG = 60.0  # seconds: a run that Ctrl-C does not end goes on for so long, and the test fails
+LONG = 20.0  # seconds: a run that Ctrl-C does not end goes on for so long, and the test fails
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """A shell has what it starts in the background ignore Ctrl-C, and so would these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def plan(kind: object, rate: str = "") -> Plan:
