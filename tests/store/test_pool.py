@@ -69,6 +69,18 @@ def test_a_broken_writer_is_replaced(store: Store, fill: Any) -> None:
     assert store.last_seq() == 2
 
 
+def test_what_an_interrupted_thread_left_open_is_rolled_back(store: Store, fill: Any) -> None:
+    fill.add(store, "before")
+    assert store._writer is not None
+    store._writer.execute("BEGIN IMMEDIATE")
+    store._writer.execute("DELETE FROM memories")
+    fill.add(store, "after")
+    with store.read() as snapshot:
+        page = snapshot.page(filters.EVERYTHING, order="created_at", limit=9, after=None)
+    assert [record.content for record in page] == ["before", "after"]
+    assert store.check() == []
+
+
 def test_a_connection_that_met_an_error_is_not_lent_again(store: Store) -> None:
     with store.read() as snapshot:
         first = snapshot._db

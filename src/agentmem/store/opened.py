@@ -86,8 +86,11 @@ class OpenFolder:
         return connection
 
     def _usable_writer(self) -> Connection:
-        """The connection that writes, opened anew if it has failed."""
+        """The connection that writes, opened anew if it has failed.  Needs the write lock."""
         writer = self._writer
+        if writer is not None and writer.in_transaction:
+            writer.rollback()  # of a thread that was interrupted on its way in or out
+            writer.forget()
         if writer is None or writer.broken:
             self._writer = None
             if writer is not None:
