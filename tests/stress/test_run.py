@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -109,23 +110,32 @@ def test_a_past_that_is_not_what_it_was_is_noticed(
     load: Callable[..., None], tmp_path: Path
 ) -> None:
     load("as_of", "update_batch")
-    done = threading.Event()
+    changed = 0
 
     def vandal(sample: Sample) -> None:
-        if not done.is_set():
-            done.set()
-            assert damage(tmp_path, "UPDATE versions SET content = 'something else'") > 0
+        """Again and again: what was noted after one change is found to have met the next."""
+        nonlocal changed
+        changed += damage(tmp_path, "UPDATE versions SET content = content || '!'")
 
-    report = run(short("mixed", seconds=2.0), tmp_path, tell=vandal)
+    report = run(short("mixed", seconds=6.0), tmp_path, tell=vandal)
+    assert changed > 0
     assert report.checks["violations"]["the past stays as it was"] > 0
 
 
+_DAMAGE = """
+import sqlite3
+import sys
+with sqlite3.connect(sys.argv[1], timeout=20) as database:
+    print(database.execute(sys.argv[2]).rowcount)
+"""
+
+
 def damage(folder: Path, statement: str) -> int:
-    """Change the database behind everybody's back; returns the number of rows."""
-    with sqlite3.connect(folder / DATABASE_NAME, timeout=20) as database:
-        changed = database.execute(statement).rowcount
-    database.close()
-    return changed
+    """Change the database behind everybody's back; returns the number of rows.  In a process of its
+    own: a second SQLite in this one would let go of the locks of the first."""
+    command = [sys.executable, "-c", _DAMAGE, str(folder / DATABASE_NAME), statement]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout)
 
 
 def test_memories_that_vanish_while_it_runs_are_missed(tmp_path: Path) -> None:
