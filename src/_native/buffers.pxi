@@ -7,8 +7,8 @@ from cpython.buffer cimport (
 )
 
 _KINDS = {
-    "d": "float64", "f": "float32", "e": "float16", "b": "int8", "B": "uint8 or bool", "i": "int32", "q": "int64",
-    "H": "uint16", "I": "uint32", "Q": "uint64",
+    "d": "float64", "f": "float32", "e": "float16", "b": "int8", "B": "uint8 or bool",
+    "i": "int32", "q": "int64", "H": "uint16", "I": "uint32", "Q": "uint64",
 }
 
 

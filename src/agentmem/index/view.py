@@ -30,7 +30,8 @@ _stamps = itertools.count(1)
 #: less than what one more segment adds to a few searches.
 _SMALL = 256
 #: Searches of a view, and parts, that a compaction is put off for: it costs what one part more adds
-#: to a hundred searches, and a search between any two writes would pay it each time.
+#: to many searches, and a search between any two writes would pay it each time.  Estimated, not
+#: measured; ``search.AfterWrite`` is what it serves.
 _PATIENCE = 8
 #: A segment is rewritten once more than this share of its rows is deleted.
 _DEAD_SHARE = 0.25

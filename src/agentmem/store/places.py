@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agentmem.types import Scope
 
-__all__ = ["Place", "Places"]
+__all__ = ["ScopePlace", "Places"]
 
 #: Scopes that are remembered, and texts of all of them: 10 MB of hashes.
 _MOST_SCOPES = 1024
@@ -16,7 +16,7 @@ _MOST_TEXTS = 100_000
 _READ_MEANWHILE = 64
 
 
-class Place:
+class ScopePlace:
     """A scope's interned id, the position that its next memory gets, and, where they are all
     known, the hashes of its texts (and of some that it no longer has)."""
 
@@ -33,16 +33,16 @@ class Places:
     """The places of some scopes.  One thread at a time changes them; any may ask ``lacks``."""
 
     def __init__(self) -> None:
-        self._known: dict[Scope, Place] = {}
+        self._known: dict[Scope, ScopePlace] = {}
         self._texts = 0
 
-    def get(self, scope: Scope) -> Place | None:
+    def get(self, scope: Scope) -> ScopePlace | None:
         return self._known.get(scope)
 
-    def put(self, scope: Scope, place: Place) -> None:
+    def put(self, scope: Scope, place: ScopePlace) -> None:
         self._known[scope] = place
 
-    def worth_reading(self, place: Place) -> bool:
+    def worth_reading(self, place: ScopePlace) -> bool:
         """Whether so many texts of it were looked up that reading all its hashes would have cost
         less, and there is room for them."""
         return (
@@ -60,7 +60,7 @@ class Places:
         self._known.clear()
         self._texts = 0
 
-    def note(self, place: Place | None, hashes: Iterable[bytes]) -> None:
+    def note(self, place: ScopePlace | None, hashes: Iterable[bytes]) -> None:
         """The scope of ``place`` has these texts, too."""
         texts = None if place is None else place.texts
         if texts is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 
 from agentmem.store.connection import Connection
-from agentmem.store.places import Place
+from agentmem.store.places import ScopePlace
 from agentmem.store.schema import MEMORY_COLUMNS
 from agentmem.types import SCOPE_FIELDS, PartitionKey, Record, Scope
 
@@ -44,7 +44,7 @@ def integers(values: Iterable[int]) -> Any:
     return apsw.carray(data if data else array("q", [-1]))
 
 
-def find_scopes(connection: Connection, scopes: Iterable[Scope]) -> dict[Scope, Place]:
+def find_scopes(connection: Connection, scopes: Iterable[Scope]) -> dict[Scope, ScopePlace]:
     """The place of each exact scope that was ever used; remembered with the connection."""
     known = connection.places
     known.make_room()
@@ -54,24 +54,24 @@ def find_scopes(connection: Connection, scopes: Iterable[Scope]) -> dict[Scope, 
         for i, number, position in connection.rows_of_many(
             _FIND, [(*scope.as_tuple(), i) for i, scope in enumerate(unknown)]
         ):
-            place = places[unknown[i]] = Place(number, position)
+            place = places[unknown[i]] = ScopePlace(number, position)
             known.put(unknown[i], place)
     return {scope: place for scope, place in places.items() if place is not None}
 
 
-def make_scope(connection: Connection, scope: Scope) -> Place:
+def make_scope(connection: Connection, scope: Scope) -> ScopePlace:
     """The place of a scope that is new.  Needs the write transaction."""
     connection.execute(
         "INSERT INTO scopes(user_id, agent_id, run_id, org_id, next_position)"
         " VALUES (?, ?, ?, ?, 0)",
         scope.as_tuple(),
     )
-    place = Place(connection.raw.last_insert_rowid(), 0, set())
+    place = ScopePlace(connection.raw.last_insert_rowid(), 0, set())
     connection.places.put(scope, place)
     return place
 
 
-def read_texts(connection: Connection, place: Place) -> None:
+def read_texts(connection: Connection, place: ScopePlace) -> None:
     """Learn which texts a scope has.  Needs the write transaction, or others add some meanwhile."""
     place.texts = set()
     connection.places.note(
