@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agentmem.types import Scope
 
-__all__ = ["ScopePlace", "Places"]
+__all__ = ["Places", "ScopePlace"]
 
 #: Scopes that are remembered, and texts of all of them: 10 MB of hashes.
 _MOST_SCOPES = 1024
