@@ -86,6 +86,36 @@ def test_the_log_is_copied_beside_the_writers(
         assert snapshot.count(filters.EVERYTHING) == added
 
 
+def test_the_log_starts_over_under_a_writer_that_never_pauses(
+    open_store: Any, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before anybody waits for it, and with a copy every ``SOFT`` pages, not every commit."""
+    monkeypatch.setattr(Checkpointer, "SOFT", 100)
+    copies: list[int] = []
+    copy = Checkpointer._copy
+
+    def counted(self: Checkpointer, connection: Any) -> None:
+        copies.append(self.pages)
+        copy(self, connection)
+
+    monkeypatch.setattr(Checkpointer, "_copy", counted)
+    store = open_store()
+    begun_again = before = added = 0
+    deadline = time.monotonic() + 20
+    while begun_again < 3:
+        assert time.monotonic() < deadline
+        fill.add(store, f"memory {added}")
+        added += 1
+        begun_again += store._checkpoints.pages < before
+        before = store._checkpoints.pages
+        assert before < Checkpointer.HARD
+    store.close()
+    assert 3 <= len(copies) < added / 5
+    with open_store().read() as snapshot:
+        assert snapshot.count(filters.EVERYTHING) == added
+    assert open_store().check() == []
+
+
 def test_the_log_stays_short_while_writers_never_pause(
     open_store: Any, fill: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

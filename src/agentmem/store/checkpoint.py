@@ -16,16 +16,23 @@ __all__ = ["Checkpointer"]
 
 
 class Checkpointer:
-    """A thread that checkpoints once the WAL is long, outside the write lock.
+    """A thread that checkpoints whenever the WAL has grown by ``SOFT``, outside the write lock.
 
-    SQLite would do it inside a commit, while every other writer waits.  Under writers and
-    readers that never pause such a checkpoint never meets the end of the WAL, and then SQLite
-    cannot start it over: past ``HARD`` pages the committer does the rest itself, and waits for
-    readers, a moment.  If one stays longer, it tries again ``HARD`` pages later.
+    SQLite would do it inside a commit, while every other writer waits.  But the WAL only starts
+    over when all of it has been copied, and while the thread copies, others write on.  So what
+    little is left is copied by the next commit, which thereby has the one after it start over.
+    That matters to single writes: overwriting a WAL syncs in half the time that making it longer
+    does, and a thread that copies after each commit syncs beside it (together 600 us a durable
+    row in place of 370).
+
+    Under writers and readers that never pause the end may never be met.  Past ``HARD`` pages
+    the committer does the rest itself, however much, and waits for readers, a moment.  If one
+    stays longer, it tries again ``HARD`` pages later.
     """
 
-    SOFT = 2_000  # pages of 8 KiB
+    SOFT = 512  # pages of 8 KiB; batches of 1,000 are as quick with 500 as with 2,000
     HARD = 16_000
+    REST = 256  # pages that a commit may copy beside its own work
     PATIENCE_MS = 200
 
     def __init__(
@@ -38,7 +45,8 @@ class Checkpointer:
         called, in that thread, when it may have grown."""
         self._open = opener
         self._may_copy = may_copy
-        self._copied = copied
+        self._tell = copied
+        self._copied = 0  # pages of the WAL that the thread has left behind it, all of them
         self._wake = threading.Condition()
         self._copying = threading.Lock()  # SQLite refuses a second checkpoint instead of waiting
         self._due = False
@@ -46,6 +54,7 @@ class Checkpointer:
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None  # of the thread; used while copying
         self._pages = 0
+        self._next = self.SOFT  # length of the WAL at which something is to be done
         self._overdue = 0  # beyond HARD: the length of the WAL when it last could not be emptied
 
     def watch(self, writer: Connection) -> None:
@@ -54,11 +63,20 @@ class Checkpointer:
 
     def after_commit(self, writer: Connection) -> None:
         """Called with the write lock held."""
-        if self._pages < self.SOFT:
+        pages = self._pages
+        if pages < self._next:
             return
-        if self._pages >= self._overdue + self.HARD:
-            self._overdue = 0 if self.empty(writer) else self._pages
-            return
+        if pages >= self._overdue + self.HARD:
+            self._overdue = 0 if self.empty(writer) else pages
+            self._next = pages + self.SOFT
+        elif self._copied and pages - self._copied <= self.REST:
+            self._finish(writer)
+        else:
+            self._copied = 0
+            self._next = pages + self.SOFT  # or when the thread is done
+            self._call_thread()
+
+    def _call_thread(self) -> None:
         with self._wake:
             self._due = True
             if self._thread is None and not self._closed:
@@ -68,6 +86,17 @@ class Checkpointer:
                 self._thread.start()
             self._wake.notify()
 
+    def _finish(self, writer: Connection) -> None:
+        """Copy what the thread has left, unless it is at it again."""
+        self._copied = 0
+        self._next = self._pages + self.SOFT
+        if self._copying.acquire(blocking=False):
+            try:
+                if self._may_copy(writer):
+                    writer.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            finally:
+                self._copying.release()
+
     def empty(self, writer: Connection) -> bool:
         """Copy all of the WAL, so that the next commit starts it over; False if it cannot be: a
         reader stays, or the disk lacks the room.  For the holder of the write lock, outside a
@@ -76,7 +105,7 @@ class Checkpointer:
             return False
         try:
             restart = apsw.SQLITE_CHECKPOINT_RESTART
-            return self._may_copy(writer) and writer.checkpoint(restart, self.PATIENCE_MS)
+            return self._may_copy(writer) and bool(writer.checkpoint(restart, self.PATIENCE_MS))
         finally:
             self._copying.release()
 
@@ -111,6 +140,8 @@ class Checkpointer:
             self._thread.join()
 
     def _committed(self, _connection: object, _name: str, pages: int) -> int:
+        if pages < self._pages:  # it has started over
+            self._copied, self._next = 0, self.SOFT
         self._pages = pages
         return apsw.SQLITE_OK
 
@@ -126,9 +157,15 @@ class Checkpointer:
                     if self._connection is None:
                         self._connection = self._open()
                     if self._may_copy(self._connection):
-                        self._connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
-                self._copied()
+                        self._copy(self._connection)
+                self._tell()
             except StoreError:  # the next commit meets the same fault and reports it
                 self._connection = None
         if self._connection is not None:
             self._connection.close()
+
+    def _copy(self, connection: Connection) -> None:
+        pages, copied = connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE) or (1, 0)
+        if copied == pages:
+            self._copied = pages
+            self._next = 0  # for the next commit

@@ -154,18 +154,18 @@ class Connection:
         except apsw.Error:
             self.broken = True
 
-    def checkpoint(self, mode: int, busy_ms: int = 0) -> bool:
-        """Copy the WAL into the database; False if a reader held it back for ``busy_ms``, or
-        the disk failed.  Neither harms: the WAL keeps everything, and the next commit reports a
-        disk that cannot be written."""
+    def checkpoint(self, mode: int, busy_ms: int = 0) -> tuple[int, int] | None:
+        """Copy the WAL into the database; returns how many pages the WAL has, and how many of them
+        are in the database now.  None if a reader held it back for ``busy_ms``, or the disk
+        failed.  Neither harms: the WAL keeps everything, and the next commit reports a disk that
+        cannot be written."""
         try:
             self.raw.set_busy_timeout(busy_ms)
-            self.raw.wal_checkpoint(mode=mode)
+            return self.raw.wal_checkpoint(mode=mode)
         except apsw.Error:
-            return False
+            return None
         finally:
             self.raw.set_busy_timeout(self._busy_ms)
-        return True
 
     def close(self) -> None:
         """A disk that fails now harms nothing: what was committed is in the WAL."""

@@ -127,7 +127,7 @@ def scrub(writer: Connection, folder: Path, reserve: Reserve, patience: float) -
         copies.remove_part(folder)  # whoever makes a copy here holds the lock, too
         reserve.make_room_to_rewrite(writer, patience_ms)
         rewrite(writer)
-        emptied = writer.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE, patience_ms)
+        emptied = bool(writer.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE, patience_ms))
         if not emptied and no_space(folder):
             raise StoreFullError
     except StoreFullError as error:
