@@ -116,7 +116,7 @@ class StoreConfig:
 class WriteConfig:
     """How concurrent callers share embedding batches and transactions."""
 
-    leaders: int = 0  # shared batches at the same time; 0: one more than ``embedding.sessions``
+    leaders: int = 0  # shared batches at the same time; 0: by ``embedding.sessions``, 2 or more
     shared_rows: int = 256  # most rows of a shared batch
     alone_rows: int = 64  # a call with more rows than this shares with nobody
     queue_calls: int = 1024  # calls inside at the same time; the others wait for room

@@ -132,11 +132,11 @@ def test_several_leaders_work_at_the_same_time(pool: ThreadPoolExecutor) -> None
     finish([pool.submit(queue.run, Item(i)) for i in range(3)])
 
 
-def test_another_group_starts_only_when_it_is_as_large_as_that_under_way(
+def test_another_group_starts_with_an_equal_share_of_all_who_are_here(
     pool: ThreadPoolExecutor,
 ) -> None:
     started: list[list[object]] = []
-    go = {name: threading.Event() for name in "ab06"}
+    go = {name: threading.Event() for name in ("a", "b", "0", "4", "8")}
 
     def work(items: Sequence[Item]) -> None:
         names = [item.name for item in items]
@@ -148,20 +148,20 @@ def test_another_group_starts_only_when_it_is_as_large_as_that_under_way(
     queue = make(work, leaders=2)
     calls = begin(queue, pool, [Item("a"), Item("b")])
     until(lambda: len(started) == 2)
-    calls += begin(queue, pool, [Item(i) for i in range(6)])
+    calls += begin(queue, pool, [Item(i) for i in range(7)])
     go["a"].set()
-    until(lambda: len(started) == 3)
+    until(lambda: len(started) == 3)  # half of the eight that are left
     go["b"].set()
     finish(calls[:2])
-    calls += begin(queue, pool, [Item(i) for i in range(6, 11)])  # 0 to 5 are under way
     assert queue.stats()["groups"] == 2
-    assert len(queue._waiting) == 5
-    calls += begin(queue, pool, [Item(11)])
+    assert len(queue._waiting) == 3
+    calls += begin(queue, pool, [Item(7)])
     until(lambda: len(started) == 4)
+    calls += begin(queue, pool, [Item(8)])
     for event in go.values():
         event.set()
     finish(calls)
-    assert started[2:] == [list(range(6)), list(range(6, 12))]
+    assert started[2:] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
 
 
 def test_a_large_call_shares_with_nobody_and_holds_nobody_up(pool: ThreadPoolExecutor) -> None:

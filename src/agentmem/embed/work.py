@@ -38,6 +38,11 @@ class Batch:
     mask: NDArray[np.int64]  # (b, L)
 
 
+def _tokens(batch: Batch) -> int:
+    """Padded ones."""
+    return batch.ids.size
+
+
 def batch_tokens(lengths: list[int], limit: int, sessions: int) -> int:
     """Padded tokens a batch may have, so that the sessions have equal parts of these texts.
 
@@ -78,7 +83,8 @@ def cut_by_length(lengths: list[int]) -> list[int]:
 
 
 class Work:
-    """Batches of one call, the longest of each window first; thread-safe.
+    """Batches of one call, the largest of each window first, so that threads end together;
+    thread-safe.
 
     Whoever takes a batch says when it is done; the caller waits until all are.  A window (see
     ``text.windows``) is tokenised when the one before it has been handed out, while the other
@@ -108,7 +114,7 @@ class Work:
         """Tokenises the first window; returns its number of batches and of padded tokens."""
         with self._changed:
             self._refill()
-            return len(self._ready), sum(batch.ids.size for batch in self._ready)
+            return len(self._ready), sum(map(_tokens, self._ready))
 
     def take(self) -> Batch | None:
         """The next batch, or None when there is none, after an error, or after ``stop``."""
@@ -175,3 +181,4 @@ class Work:
                     )
                 )
                 begin = end
+        self._ready.sort(key=_tokens)  # the last is taken first

@@ -1,10 +1,11 @@
 """Group commit: what concurrent callers want written shares one batch and one transaction.
 
 A call becomes a *ticket*.  A ticket that has its job waits until it is *promoted*: then it leads,
-that is it takes whatever waits behind it and does the work of all in one go.  There are as many
-leaders at a time as may embed at a time, but another one only starts when as many calls wait as
-the groups under way have on average: so groups become equally large.  A lone caller is promoted
-by its own arrival and waits for nobody; a caller that arrives in between shares the next group.
+that is it takes those that wait behind it and does the work of all in one go.  There are at most
+``leaders`` of them at a time.  Another one starts when as many calls wait as each group would have
+if all that are here made ``leaders`` equal ones, and takes no more than that: so they become equal,
+and while one commits another embeds.  A lone caller is promoted by its own arrival and waits for
+nobody; a caller that arrives in between shares the next group.
 
 Where a ticket is, one mutex guards, and nothing is computed under it::
 
@@ -17,9 +18,9 @@ Where a ticket is, one mutex guards, and nothing is computed under it::
 
 What holds whenever the mutex is free:
 
-1. ``_waiting`` is empty unless somebody leads, and is no longer than the groups under way are on
-   average unless ``leaders`` lead or one has yet to gather.  ``_line`` is empty unless ``calls``
-   are inside.  ``_settle`` makes it so; it can be called at any time and does nothing twice.
+1. ``_waiting`` is empty unless somebody leads, and is shorter than ``_share()`` unless ``leaders``
+   lead or one has yet to gather.  ``_line`` is empty unless ``calls`` are inside.  ``_settle``
+   makes it so; it can be called at any time and does nothing twice.
 2. Every ticket that waits is in ``_line``, in ``_waiting``, or in the group of a leader.
 3. Only a leader that has committed, or failed, leaves with its group finished.  Whatever ends it
    early (KeyboardInterrupt), the others of its group are back at the head of ``_waiting``.
@@ -251,19 +252,24 @@ class WriteQueue:
 
         Without the last condition the first caller that comes back from a large group would
         lead the next one alone, and all the others wait for that: 20 threads then make groups of
-        1 and of 19 in turns, and a commit, a model call, costs little less for 1 than for 10.
+        1 and of 19 in turns, and no core of the model works while the 19 commit and come back.
         """
         groups = self._leading.values()
         if not groups:
             return True
         if len(groups) >= self._most or not all(groups):
-            return False  # the one that has yet to gather takes all that wait
-        return len(self._waiting) * len(groups) >= sum(map(len, groups))
+            return False  # the one that has yet to gather takes of those that wait
+        return len(self._waiting) >= self._share()
+
+    def _share(self) -> int:
+        """Calls of a group where all that are here make as many equal groups as there may be."""
+        here = len(self._waiting) + sum(max(1, len(group)) for group in self._leading.values())
+        return -(-here // self._most)
 
     def _gather(self, group: list[Ticket]) -> None:
-        """Take whoever waits, in order, up to the most rows of a group."""
-        rows = _rows(group[0])
-        while self._waiting:
+        """Take those who wait, in order: a share of all, and up to the most rows of a group."""
+        rows, share = _rows(group[0]), self._share()
+        while self._waiting and len(group) < share:
             first = self._waiting[0]
             rows += _rows(first)
             if rows > self._shared_rows:
