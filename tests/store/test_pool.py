@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentmem.errors import StoreError
+from agentmem.errors import ClosedError, StoreError, StoreTimeoutError
 from agentmem.store import Store, filters
 
 
@@ -98,3 +98,65 @@ def test_readers_lent_when_the_store_closes_end_quietly(store: Store, fill: Any)
         store.close()
         assert snapshot.count(filters.EVERYTHING) == 1
     assert store._readers.open_count == 0
+
+
+def test_who_waits_longest_is_served_first(open_store: Any, fill: Any) -> None:
+    """However often others come back meanwhile."""
+    store = open_store(config={"readers": 1})
+    fill.add(store, "a")
+    served: list[int] = []
+    stop = threading.Event()
+
+    def wait(number: int) -> None:
+        with store.read():
+            served.append(number)
+
+    def come_back() -> None:
+        while not stop.is_set():
+            with store.read():
+                pass
+
+    threads = [threading.Thread(target=wait, args=(number,)) for number in range(5)]
+    threads.append(threading.Thread(target=come_back))
+    with store.read():
+        for number, thread in enumerate(threads, 1):
+            thread.start()
+            while len(store._readers._waiting) < number:
+                stop.wait(0.001)
+    for thread in threads[:5]:
+        thread.join(30)
+    stop.set()
+    threads[5].join(30)
+    assert served == [0, 1, 2, 3, 4]
+
+
+def test_who_gives_up_waiting_leaves_its_place(open_store: Any, fill: Any) -> None:
+    store = open_store(config={"readers": 1, "lock_timeout": 0.05})
+    fill.add(store, "a")
+    with store.read():
+        with pytest.raises(StoreTimeoutError, match="1 read connections"), store.read():
+            pytest.fail("there was none")
+        assert store._readers.stats()["waiting"] == 0
+    assert store.last_seq() == 1
+
+
+def test_closing_wakes_those_who_wait(open_store: Any, fill: Any) -> None:
+    store = open_store(config={"readers": 1})
+    fill.add(store, "a")
+    raised: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            with store.read():
+                pytest.fail("there was none")
+        except ClosedError as error:
+            raised.append(error)
+
+    waiting = threading.Thread(target=wait)
+    with store.read():
+        waiting.start()
+        while not store._readers._waiting:
+            threading.Event().wait(0.001)
+        store.close()
+        waiting.join(30)
+    assert len(raised) == 1
