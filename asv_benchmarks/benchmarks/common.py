@@ -210,8 +210,9 @@ class TemporaryStore:
                 raise AssertionError(f"{answer} was acknowledged, and now there is {item}")
 
     def teardown(self, *_: object) -> None:
-        self.memory.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if hasattr(self, "memory"):  # asv also tears down what ``setup`` has skipped
+            self.memory.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 #: Nothing goes on beside what is measured (``projection.Meanwhile`` has that).
