@@ -115,3 +115,50 @@ def test_a_closed_store_has_nothing_to_look_at(store: Store, fill: Any) -> None:
             snapshot.count(filters.EVERYTHING)
     with pytest.raises(ClosedError), store.peek():
         pass
+
+
+def test_a_question_begins_no_transaction_while_nobody_commits(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    begun: list[list[bool]] = []
+
+    def count(snapshot: Any) -> int:
+        found: int = snapshot.count(filters.EVERYTHING)
+        begun.append(transactions(store))
+        return found
+
+    assert [store.ask(count), store.ask(count)] == [1, 1]
+    assert begun == [[True], [False]]
+    fill.add(store, "b")
+    assert store.ask(count) == 2
+
+
+def test_a_question_is_asked_again_when_somebody_has_committed_meanwhile(
+    open_store: Any, fill: Any
+) -> None:
+    """What it was told first may be of two states."""
+    store, other = open_store(), open_store()
+    fill.add(store, "a")
+    store.ask(lambda snapshot: snapshot.seq)
+    asked: list[tuple[int, int]] = []
+
+    def count_twice(snapshot: Any) -> tuple[int, int]:
+        first = snapshot.count(filters.EVERYTHING)
+        if len(asked) < 2:
+            fill.add(other, f"meanwhile {len(asked)}")
+        asked.append((first, snapshot.count(filters.EVERYTHING)))
+        return asked[-1]
+
+    assert store.ask(count_twice) == (2, 2)
+    assert asked == [(1, 2), (2, 2)]
+
+
+def test_a_question_is_asked_again_when_its_connection_fails(store: Store, fill: Any) -> None:
+    fill.add(store, "a")
+    store.ask(lambda snapshot: snapshot.seq)
+    with store.read() as snapshot:
+        first = snapshot._db
+    first.raw.close()  # as a fault would
+    assert store.ask(lambda snapshot: snapshot.count(filters.EVERYTHING)) == 1
+    with pytest.raises(LookupError, match="of the question"):
+        store.ask(lambda snapshot: {}["of the question"])
+    assert store._readers.stats()["in_use"] == 0

@@ -240,6 +240,14 @@ class Store(Protocol):
         moved on: it raises ``StaleSnapshot``, and the caller begins again."""
         ...
 
+    def ask(self, question: Callable[[Snapshot], T]) -> T:
+        """What ``question`` answers of a snapshot; it may be asked twice.
+
+        As ``read``, but while nobody commits its statements are transactions by themselves, which
+        is told afterwards.  Each statement lets other threads have the interpreter lock, and one
+        that wants it back among many may wait for it as often as there are statements."""
+        ...
+
     def write(
         self, *, timeout: float | None = None, frees: bool = False
     ) -> AbstractContextManager[WriteTransaction]:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from agentmem.errors import InvalidInputError
 from agentmem.ids import id_from_str, id_to_str
@@ -16,13 +16,15 @@ from agentmem.times import from_micros
 from agentmem.types import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from agentmem.ports import Filter, Snapshot, Store
     from agentmem.search.items import Items
     from agentmem.types import HistoryEntry, Record
 
 __all__ = ["ORDERS", "Reader"]
+
+_T = TypeVar("_T")
 
 #: What ``get_all`` can sort by; a leading ``-`` means newest first.
 ORDERS = tuple(
@@ -46,8 +48,7 @@ class Reader:
         wanted = [one for one in raw if one is not None]
         if not wanted:
             return [None] * len(raw)
-        with self._state(as_of) as snapshot:
-            found = snapshot.by_ids(wanted)
+        found = self._ask(as_of, lambda state: state.by_ids(wanted))
         self._store.note_access([record.key for record in found.values()])
         items: list[dict[str, Any] | None] = []
         for one in raw:
@@ -92,16 +93,20 @@ class Reader:
 
     def count(self, where: Filter, as_of: int | None = None) -> int:
         """How many memories satisfy ``where``."""
-        with self._state(as_of) as snapshot:
-            return snapshot.count(where)
+        return self._ask(as_of, lambda state: state.count(where))
 
     def history(self, public_id: object) -> list[dict[str, Any]]:
         """Every event of a memory, oldest first; empty for an id that never was."""
         raw = id_from_str(public_id)
         if raw is None:
             return []
-        with self._store.read() as snapshot:
-            return [_history_item(entry) for entry in snapshot.history(raw)]
+        return list(map(_history_item, self._store.ask(lambda state: state.history(raw))))
+
+    def _ask(self, as_of: int | None, question: Callable[[Snapshot], _T]) -> _T:
+        if as_of is None:
+            return self._store.ask(question)
+        with self._state(as_of) as state:
+            return question(state)
 
     @contextmanager
     def _state(self, as_of: int | None) -> Iterator[Snapshot]:

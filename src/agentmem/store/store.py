@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 
 from agentmem.config import StoreConfig
 from agentmem.disk import sync_path
-from agentmem.errors import StoreError
+from agentmem.errors import ClosedError, StoreError
 from agentmem.store import erase, forking, schema
 from agentmem.store.access import AccessCounts, write_counts
 from agentmem.store.connection import DATABASE_NAME, Connection, Place
@@ -27,6 +27,7 @@ from agentmem.store.folder import (
 from agentmem.store.model import Model
 from agentmem.store.opened import OpenFolder
 from agentmem.store.reading import Glancing, Peeking, Reading
+from agentmem.store.snapshot import Snapshot
 from agentmem.store.state import ScopeCache, State, read_state
 from agentmem.store.transaction import WriteTransaction
 from agentmem.store.writing import Writing
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from agentmem.types import Scope
 
 __all__ = ["Store"]
+
+_T = TypeVar("_T")
 
 
 class Store(OpenFolder):
@@ -137,6 +140,34 @@ class Store(OpenFolder):
 
     def glance(self) -> Glancing:
         return Glancing(self)
+
+    def ask(self, question: Callable[[Snapshot], _T]) -> _T:
+        self._require_open()
+        state = self._watch.state()
+        if state is not None:
+            connection = self._readers.acquire(self._timeout)
+            with suppress(StoreError, ClosedError):  # of this connection; the next one's is raised
+                answer = self._ask_at(state, connection, question)
+                if self._watch.state() is state:
+                    return answer
+        header = self._watch.header()
+        with Reading(self) as snapshot:
+            self._watch.learn(header, snapshot.state)
+            return question(snapshot)
+
+    def _ask_at(
+        self, state: State, connection: Connection, question: Callable[[Snapshot], _T]
+    ) -> _T:
+        """The answer of that state, if nobody has committed when this returns; gives the
+        connection back."""
+        snapshot = Snapshot(connection, state, self._scopes.of(state.epoch))
+        try:
+            return question(snapshot)
+        finally:
+            snapshot.end()
+            if self._pid == os.getpid():
+                connection.rollback()
+                self._readers.release(connection)
 
     def last_seq(self) -> int:
         with Peeking(self) as snapshot:
