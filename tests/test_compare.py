@@ -53,6 +53,15 @@ def test_texts_are_timed_counted_and_found_again(load: Load, few: Any) -> None:
     assert len(said) == 1
 
 
+def test_mem0_can_be_asked_whatever_an_evaluation_asks(load: Load) -> None:
+    from agentmem.evaluation.runner import Judged
+
+    asked = {name for name in vars(Judged) if name[0] != "_"} - {"context"}
+    assert asked >= {"add_batch", "search", "count"}
+    mem0 = load("compare.contenders.mem0_memory").Mem0Answers
+    assert {name for name in asked if not callable(getattr(mem0, name, None))} == set()
+
+
 def test_stores_are_compared_with_the_exact_answer(load: Load, few: Any) -> None:
     names = ["agentmem", "SQLite", "NumPy"]
     main, sizes = load("compare.__main__"), load("compare.measure").Sizes

@@ -110,7 +110,8 @@ class Mem0Unlocked(Mem0):
 
 
 class Mem0Answers:
-    """mem0 with the calls that ``agentmem.evaluation.evaluate`` makes: one code judges both.
+    """mem0 with the calls that ``agentmem.evaluation.evaluate`` makes (``runner.Judged``, but for
+    contexts): one code judges both.
 
     A memory's time and speaker go where mem0 has a place for them: metadata, and the message's
     ``name``.
@@ -143,3 +144,6 @@ class Mem0Answers:
         scope = {name: value for name, value in named.items() if name in SCOPE_FIELDS}
         found = self._memory.search(query, filters=scope, top_k=top_k)["results"]
         return {"results": found, "support": found[0]["score"] if found else 0.0}
+
+    def count(self, **scope: str) -> int:
+        return len(self._memory.get_all(filters=scope, top_k=_MOST)["results"])

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agentmem.config import Limits
 from agentmem.errors import InvalidInputError
@@ -16,10 +16,9 @@ from agentmem.types import SCOPE_FIELDS
 
 if TYPE_CHECKING:
     from agentmem.evaluation.cases import Collection, Labelled, Question
-    from agentmem.memory import Memory
     from agentmem.types import SearchMode
 
-__all__ = ["evaluate"]
+__all__ = ["Judged", "evaluate"]
 
 _BATCH = 1000  # memories of one transaction
 _DEEPER = 4  # how much further to look when too few labels were found
@@ -29,8 +28,24 @@ _Ids = tuple[Any, ...]  # values of SCOPE_FIELDS
 _Alike = tuple[_Ids, str]  # owner, and label with text
 
 
+class Judged(Protocol):
+    """What is asked of a ``Memory``, or of whatever is judged in the same way; ``context`` only
+    where ``evaluate`` is to judge that."""
+
+    @property
+    def warm_up(self) -> Callable[[], None]: ...
+    @property
+    def add_batch(self) -> Callable[..., dict[str, Any]]: ...
+    @property
+    def search(self) -> Callable[..., dict[str, Any]]: ...
+    @property
+    def count(self) -> Callable[..., int]: ...
+    @property
+    def context(self) -> Callable[..., dict[str, Any]]: ...
+
+
 def evaluate(
-    memory: Memory,
+    memory: Judged,
     collections: Iterable[Collection],
     *,
     depth: int = 20,
@@ -80,7 +95,7 @@ class _Asker:
 
     def __init__(
         self,
-        memory: Memory,
+        memory: Judged,
         evaluation: Evaluation,
         count_tokens: CountTokens | None,
         context: float | None,
