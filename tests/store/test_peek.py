@@ -162,3 +162,22 @@ def test_a_question_is_asked_again_when_its_connection_fails(store: Store, fill:
     with pytest.raises(LookupError, match="of the question"):
         store.ask(lambda snapshot: {}["of the question"])
     assert store._readers.stats()["in_use"] == 0
+
+
+def test_what_a_mixed_state_makes_fail_is_asked_again(open_store: Any, fill: Any) -> None:
+    """A row of one state, and its scope gone in the next."""
+    store, other = open_store(), open_store()
+    (record,) = fill.add(store, "a")
+    with store.peek():
+        pass
+    ids: list[list[int]] = []
+
+    def by_two(snapshot: Any) -> int:
+        ids.append(list(snapshot.records([record.key])))
+        if len(ids) == 1:
+            other.reset()
+            raise KeyError("the scope of a row that was there just now")
+        return len(ids[-1])
+
+    assert store.ask(by_two) == 0
+    assert ids == [[record.key], []]

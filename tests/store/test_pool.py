@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -100,34 +103,69 @@ def test_readers_lent_when_the_store_closes_end_quietly(store: Store, fill: Any)
     assert store._readers.open_count == 0
 
 
+def until_waiting(store: Store, number: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(store._readers._waiting) < number:
+        assert time.monotonic() < deadline, "nobody waits"
+        threading.Event().wait(0.001)
+
+
 def test_who_waits_longest_is_served_first(open_store: Any, fill: Any) -> None:
-    """However often others come back meanwhile."""
+    """And before a thread that comes back at once for what it has just given back."""
     store = open_store(config={"readers": 1})
     fill.add(store, "a")
-    served: list[int] = []
-    stop = threading.Event()
+    served: list[object] = []
 
     def wait(number: int) -> None:
         with store.read():
             served.append(number)
 
-    def come_back() -> None:
-        while not stop.is_set():
-            with store.read():
-                pass
-
     threads = [threading.Thread(target=wait, args=(number,)) for number in range(5)]
-    threads.append(threading.Thread(target=come_back))
     with store.read():
         for number, thread in enumerate(threads, 1):
             thread.start()
-            while len(store._readers._waiting) < number:
-                stop.wait(0.001)
-    for thread in threads[:5]:
+            until_waiting(store, number)
+    for _ in range(3):
+        with store.read():
+            served.append("came back")
+    for thread in threads:
         thread.join(30)
-    stop.set()
-    threads[5].join(30)
-    assert served == [0, 1, 2, 3, 4]
+    assert served == [0, 1, 2, 3, 4, *["came back"] * 3]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_an_interrupt_in_line_loses_no_connection(open_store: Any, fill: Any, size: int) -> None:
+    """Wherever it strikes while the thread is served, or finds that it is not."""
+    store = open_store(config={"readers": size})
+    fill.add(store, "a")
+    pool = store._readers
+    lent = pool.acquire(5)
+    line, struck = 0, True
+    while struck:
+        line, struck, seen = line + 1, False, itertools.count(1)
+
+        def trace(frame: Any, event: str, _: object, seen: Any = seen, line: int = line) -> Any:
+            if frame.f_code.co_name not in ("_acquire_slowly", "_serve", "_is_served", "_give"):
+                return None
+            in_serving = frame.f_code.co_name != "_acquire_slowly"
+            if event == "line" and in_serving and next(seen) == line:
+                raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            pool.release(pool._acquire_slowly(0.01, beside=False))
+        except KeyboardInterrupt:
+            struck = True
+        except StoreTimeoutError:
+            assert size == 1
+        finally:
+            sys.settrace(None)
+        assert pool.stats()["waiting"] == 0
+        assert pool.stats()["in_use"] == 1
+    assert line > 5
+    pool.release(lent)
+    assert [pool.release(pool.acquire(5)) for _ in range(3)] == [None] * 3
 
 
 def test_who_gives_up_waiting_leaves_its_place(open_store: Any, fill: Any) -> None:
@@ -155,8 +193,7 @@ def test_closing_wakes_those_who_wait(open_store: Any, fill: Any) -> None:
     waiting = threading.Thread(target=wait)
     with store.read():
         waiting.start()
-        while not store._readers._waiting:
-            threading.Event().wait(0.001)
+        until_waiting(store, 1)
         store.close()
         waiting.join(30)
     assert len(raised) == 1

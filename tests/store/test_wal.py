@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
+from agentmem.errors import StoreError
 from agentmem.store import Store, filters
 from agentmem.store.checkpoint import Checkpointer
 from agentmem.types import PartitionKey
@@ -108,12 +110,53 @@ def test_the_log_starts_over_under_a_writer_that_never_pauses(
         added += 1
         begun_again += store._checkpoints.pages < before
         before = store._checkpoints.pages
-        assert before < Checkpointer.HARD
     store.close()
     assert 3 <= len(copies) < added / 5
     with open_store().read() as snapshot:
         assert snapshot.count(filters.EVERYTHING) == added
     assert open_store().check() == []
+
+
+def test_the_next_commit_copies_what_little_the_thread_has_left(
+    open_store: Any, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[int] = []  # what the thread would do is done by hand
+    monkeypatch.setattr(Checkpointer, "SOFT", 100)
+    monkeypatch.setattr(Checkpointer, "_call_thread", lambda self: called.append(self.pages))
+    store = open_store()
+    log = store._checkpoints
+    while not called:
+        fill.add(store, "a memory")
+    with store.read() as snapshot:  # or the log would start over before anything is left
+        assert snapshot.count(filters.EVERYTHING)
+        copied, _ = store._writer.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        fill.add(store, "written meanwhile")
+    log._copied, log._next = copied, 0
+    fill.add(store, "copies the rest")
+    assert log.pages > copied
+    fill.add(store, "starts over")
+    assert log.pages < copied / 2
+    assert len(called) == 1
+    log._copied, log._next = log.pages, 0
+    fill.add(store, *(f"more than a commit should copy {i} " + "x" * 5_000 for i in range(600)))
+    assert len(called) == 2
+
+
+def test_a_fault_of_a_copy_is_none_of_the_commit_before_it(
+    open_store: Any, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+
+    def fails(*_: object) -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(store._checkpoints, "_may_copy", fails)
+    for most in (1_000_000, 0):
+        monkeypatch.setattr(store._checkpoints, "_most", most)
+        store._checkpoints._copied, store._checkpoints._next = store._checkpoints.pages + 1, 0
+        (record,) = fill.add(store, "a memory")
+        with store.read() as snapshot:
+            assert record.key in snapshot.records([record.key])
 
 
 def test_the_log_stays_short_while_writers_never_pause(

@@ -136,7 +136,7 @@ def test_another_group_starts_with_an_equal_share_of_all_who_are_here(
     pool: ThreadPoolExecutor,
 ) -> None:
     started: list[list[object]] = []
-    go = {name: threading.Event() for name in ("a", "b", "0", "4", "8")}
+    go = {name: threading.Event() for name in ("a", "b", "0", "4", "7")}
 
     def work(items: Sequence[Item]) -> None:
         names = [item.name for item in items]
@@ -148,20 +148,45 @@ def test_another_group_starts_with_an_equal_share_of_all_who_are_here(
     queue = make(work, leaders=2)
     calls = begin(queue, pool, [Item("a"), Item("b")])
     until(lambda: len(started) == 2)
-    calls += begin(queue, pool, [Item(i) for i in range(7)])
+    calls += begin(queue, pool, [Item(i) for i in range(6)])
     go["a"].set()
-    until(lambda: len(started) == 3)  # half of the eight that are left
+    until(lambda: len(started) == 3)  # half of the seven that are left
     go["b"].set()
     finish(calls[:2])
     assert queue.stats()["groups"] == 2
-    assert len(queue._waiting) == 3
-    calls += begin(queue, pool, [Item(7)])
+    assert len(queue._waiting) == 2
+    calls += begin(queue, pool, [Item(6)])
     until(lambda: len(started) == 4)
-    calls += begin(queue, pool, [Item(8)])
+    calls += begin(queue, pool, [Item(7)])
     for event in go.values():
         event.set()
     finish(calls)
-    assert started[2:] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+    assert started[2:] == [[0, 1, 2, 3], [4, 5, 6], [7]]
+
+
+def test_an_odd_number_of_callers_leaves_none_waiting_for_the_larger_group(
+    pool: ThreadPoolExecutor,
+) -> None:
+    started: list[list[object]] = []
+    go = threading.Event()
+
+    def work(items: Sequence[Item]) -> None:
+        started.append([item.name for item in items])
+        assert items[0].name == "first" or go.wait(PATIENCE)
+        for item in items:
+            item.finished = True
+
+    queue = make(work, leaders=2)
+    ledger = Ledger()
+    queue._work = ledger.work
+    with ledger.held():
+        calls = begin(queue, pool, [Item("a"), Item("b")])  # all that may be under way
+        calls += begin(queue, pool, [Item(i) for i in range(5)])
+        queue._work = work
+    until(lambda: len(started) == 2)  # three and two, the second while the first is at it
+    assert sorted(map(len, started)) == [2, 3]
+    go.set()
+    finish(calls)
 
 
 def test_a_large_call_shares_with_nobody_and_holds_nobody_up(pool: ThreadPoolExecutor) -> None:

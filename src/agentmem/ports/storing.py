@@ -241,11 +241,12 @@ class Store(Protocol):
         ...
 
     def ask(self, question: Callable[[Snapshot], T]) -> T:
-        """What ``question`` answers of a snapshot; it may be asked twice.
+        """What ``question`` answers of a snapshot.
 
-        As ``read``, but while nobody commits its statements are transactions by themselves, which
-        is told afterwards.  Each statement lets other threads have the interpreter lock, and one
-        that wants it back among many may wait for it as often as there are statements."""
+        As ``read``, but while nobody commits its statements are transactions by themselves.  Where
+        somebody has, what it was told may be of two states, and it is asked again; so it must be
+        good for being asked twice.  Each statement lets other threads have the interpreter lock,
+        and one that wants it back among many may wait for it as often as there are statements."""
         ...
 
     def write(

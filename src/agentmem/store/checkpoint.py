@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import apsw
 
@@ -27,11 +27,12 @@ class Checkpointer:
 
     Under writers and readers that never pause the end may never be met.  Past ``HARD`` pages
     the committer does the rest itself, however much, and waits for readers, a moment.  If one
-    stays longer, it tries again ``HARD`` pages later.
+    stays longer, it tries again ``AGAIN`` pages later.
     """
 
     SOFT = 512  # pages of 8 KiB; batches of 1,000 are as quick with 500 as with 2,000
     HARD = 16_000
+    AGAIN = 2_000
     REST = 256  # pages that a commit may copy beside its own work
     PATIENCE_MS = 200
 
@@ -42,7 +43,7 @@ class Checkpointer:
         copied: Callable[[], None],
     ) -> None:
         """``may_copy`` says whether the disk has room for the longer database; ``copied`` is
-        called, in that thread, when it may have grown."""
+        called, in that thread, when most of the WAL has been copied into it."""
         self._open = opener
         self._may_copy = may_copy
         self._tell = copied
@@ -55,25 +56,29 @@ class Checkpointer:
         self._connection: Connection | None = None  # of the thread; used while copying
         self._pages = 0
         self._next = self.SOFT  # length of the WAL at which something is to be done
-        self._overdue = 0  # beyond HARD: the length of the WAL when it last could not be emptied
+        self._most = self.HARD  # at which the committer does it all
 
     def watch(self, writer: Connection) -> None:
         """Learn the WAL's length from each commit of ``writer``."""
         writer.raw.set_wal_hook(self._committed)
 
     def after_commit(self, writer: Connection) -> None:
-        """Called with the write lock held."""
-        pages = self._pages
-        if pages < self._next:
+        """Called with the write lock held.  Never raises: the commit is done, and the next one
+        meets whatever is wrong with the disk and reports it."""
+        if self._pages < self._next:
             return
-        if pages >= self._overdue + self.HARD:
-            self._overdue = 0 if self.empty(writer) else pages
-            self._next = pages + self.SOFT
-        elif self._copied and pages - self._copied <= self.REST:
+        with suppress(StoreError):
+            self._do_next(writer, self._pages)
+
+    def _do_next(self, writer: Connection, pages: int) -> None:
+        copied, self._copied = self._copied, 0
+        self._next = pages + self.SOFT  # or when the thread is done
+        if pages >= self._most:
+            if not self.empty(writer):
+                self._most = pages + self.AGAIN
+        elif copied and 0 <= pages - copied <= self.REST:
             self._finish(writer)
         else:
-            self._copied = 0
-            self._next = pages + self.SOFT  # or when the thread is done
             self._call_thread()
 
     def _call_thread(self) -> None:
@@ -88,8 +93,6 @@ class Checkpointer:
 
     def _finish(self, writer: Connection) -> None:
         """Copy what the thread has left, unless it is at it again."""
-        self._copied = 0
-        self._next = self._pages + self.SOFT
         if self._copying.acquire(blocking=False):
             try:
                 if self._may_copy(writer):
@@ -141,7 +144,7 @@ class Checkpointer:
 
     def _committed(self, _connection: object, _name: str, pages: int) -> int:
         if pages < self._pages:  # it has started over
-            self._copied, self._next = 0, self.SOFT
+            self._copied, self._next, self._most = 0, self.SOFT, self.HARD
         self._pages = pages
         return apsw.SQLITE_OK
 
@@ -166,6 +169,6 @@ class Checkpointer:
 
     def _copy(self, connection: Connection) -> None:
         pages, copied = connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE) or (1, 0)
-        if copied == pages:
+        if copied == pages <= self._pages:  # else it has started over by now
             self._copied = pages
             self._next = 0  # for the next commit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -51,7 +51,7 @@ _ROW_BYTES = 200  # of a row, beside its text and its vector
 
 
 def columns_of(
-    db: Connection, keys: Sequence[int], dim: int, known: dict[int, Scope]
+    db: Connection, keys: Sequence[int], dim: int, known: MutableMapping[int, Scope]
 ) -> MemoryColumns:
     """The live memories among ``keys``, in that order; ``known`` caches scopes."""
     rows = db.each(_KEYED, (integers(keys),))
@@ -66,7 +66,7 @@ def tail(
     make: Callable[[MemoryColumns], _T],
     *,
     dim: int,
-    known: dict[int, Scope],
+    known: MutableMapping[int, Scope],
     size: int,
 ) -> Tail[_T]:
     """See ``ports.Snapshot.tail``; it ends with event ``upto`` at the latest."""
@@ -115,7 +115,7 @@ def _taken(
     most: int,
     size: int,
     dim: int,
-    known: dict[int, Scope],
+    known: MutableMapping[int, Scope],
 ) -> tuple[int, MemoryColumns]:
     """The next of ``rows``, at most so many and until they fill ``size`` bytes; the bytes, 0
     where there were none."""

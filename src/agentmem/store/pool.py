@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from agentmem.errors import ClosedError, StoreTimeoutError
 from agentmem.store.connection import Connection
@@ -17,11 +18,10 @@ class _Waiter:
     """A thread that blocks until ``turn`` is released: it has a connection then, or may open one,
     or else the pool is closed."""
 
-    __slots__ = ("connection", "may_open", "turn")
+    __slots__ = ("connection", "turn")
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
-        self.may_open = False
         self.turn = threading.Lock()
         self.turn.acquire()
 
@@ -38,11 +38,12 @@ class ReaderPool:
         self._open = opener
         self._size = max(1, size)
         self._idle: list[Connection] = []  # append and pop are atomic
-        self._all: set[Connection] = set()
-        self._count = 0  # open connections, idle or lent, and those being opened
-        self._state = threading.Condition()
+        self._all: set[Connection] = set()  # idle or lent
+        self._opening: set[_Waiter] = set()  # who may open one more, or is at it
+        self._mutex = threading.Lock()  # of what follows, and of looking how many there are
         self._waiting: deque[_Waiter] = deque()
         self._resting: list[Connection] | None = None  # those that ``rest`` took
+        self._look_again: threading.Lock | None = None  # released when ``rest`` should
         self._closed = False
 
     def acquire(self, timeout: float, *, beside: bool = False) -> Connection:
@@ -58,7 +59,7 @@ class ReaderPool:
             return self._acquire_slowly(timeout, beside)
 
     def release(self, connection: Connection) -> None:
-        if connection.broken or self._closed or self._count > self._size:
+        if connection.broken or self._closed or self.open_count > self._size:
             self.discard(connection)
             return
         self._idle.append(connection)
@@ -72,9 +73,7 @@ class ReaderPool:
         try:
             connection.close()
         finally:
-            with self._state:
-                self._all.discard(connection)
-                self._count -= 1
+            self._all.discard(connection)
             self._changed()
 
     def close(self) -> None:
@@ -85,13 +84,14 @@ class ReaderPool:
 
     @property
     def open_count(self) -> int:
-        return self._count
+        """Connections that are open, or about to be."""
+        return len(self._all) + len(self._opening)
 
     def stats(self) -> dict[str, int]:
         """Connections open, lent out now, allowed, and threads that wait for one."""
         return {
-            "open": self._count,
-            "in_use": max(0, self._count - len(self._idle)),
+            "open": self.open_count,
+            "in_use": max(0, self.open_count - len(self._idle)),
             "most": self._size,
             "waiting": len(self._waiting),
         }
@@ -103,21 +103,24 @@ class ReaderPool:
     def rest(self, deadline: float) -> bool:
         """Wait until no connection is lent, and lend none before ``wake``; False, with nothing
         changed, if that is not so by ``deadline`` (``time.monotonic``)."""
-        with self._state:
-            held: list[Connection] = []
-            self._resting = held
-            while True:
+        held: list[Connection] = []
+        turn = threading.Lock()
+        turn.acquire()
+        with self._mutex:
+            self._resting, self._look_again = held, turn
+        while True:
+            with self._mutex:
                 self._take_idle(held)
-                if len(held) == self._count:
+                if len(held) == self.open_count:
                     return True
-                if not self._state.wait(max(0.0, deadline - time.monotonic())):
-                    break
+            if not turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                break
         self.wake()
         return False
 
     def wake(self) -> None:
-        with self._state:
-            held, self._resting = self._resting or [], None
+        with self._mutex:
+            held, self._resting, self._look_again = self._resting or [], None, None
             self._idle += held
         self._changed()
 
@@ -138,79 +141,82 @@ class ReaderPool:
 
     def _changed(self) -> None:
         """Serve those who wait, as far as there is something for them."""
-        with self._state:
+        with self._mutex:
             self._serve()
-            self._state.notify_all()  # ``rest``
+            if self._look_again is not None and self._look_again.locked():
+                self._look_again.release()
 
     def _serve(self) -> None:
+        """Nobody is served twice, wherever an interrupt has struck before."""
         waiting = self._waiting
         while waiting:
             first = waiting[0]
-            if not self._closed:
-                if self._resting is not None:
-                    return
-                try:
-                    first.connection = self._idle.pop()
-                except IndexError:
-                    if self._count >= self._size:
-                        return
-                    self._count += 1
-                    first.may_open = True
+            if not (self._closed or self._is_served(first) or self._give(first)):
+                return
+            if first.turn.locked():
+                first.turn.release()
             waiting.popleft()
-            first.turn.release()
+
+    def _is_served(self, waiter: _Waiter) -> bool:
+        return waiter.connection is not None or waiter in self._opening
+
+    def _give(self, waiter: _Waiter) -> bool:
+        """A connection, or the right to open one; False if there is neither."""
+        if self._resting is not None:
+            return False
+        try:
+            waiter.connection = self._idle.pop()
+        except IndexError:
+            if self.open_count >= self._size:
+                return False
+            self._opening.add(waiter)
+        return True
 
     def _acquire_slowly(self, timeout: float, beside: bool) -> Connection:
-        if beside and not self._closed:
-            with self._state:
-                self._count += 1
-            return self._opened()
         waiter = _Waiter()
-        with self._state:
-            self._waiting.append(waiter)
-            self._serve()
+        if beside and not self._closed:
+            return self._opened(waiter)
         try:
-            served = waiter.turn.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+            with self._mutex:
+                self._waiting.append(waiter)
+                self._serve()
+            in_time = waiter.turn.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
         except BaseException:  # an interrupt: it may have been served all the same; raised again
             if not self._withdraw(waiter):
                 self._give_back(waiter)
             raise
-        if not served and self._withdraw(waiter):
+        if not in_time and self._withdraw(waiter):
             raise StoreTimeoutError(
                 f"all {self._size} read connections stayed in use for {timeout:g} s; "
                 "finish a reader, or raise config.store.readers"
             )
         if waiter.connection is not None:
             return waiter.connection
-        if waiter.may_open:
-            return self._opened()
+        if waiter in self._opening:
+            return self._opened(waiter)
         raise ClosedError("the store is closed; open it again")
 
     def _withdraw(self, waiter: _Waiter) -> bool:
-        """Leave the line; False if it has been served meanwhile."""
-        with self._state:
-            try:
-                self._waiting.remove(waiter)
-            except ValueError:
-                return False
-            return True
+        """Leave the line; False if there is something to give back."""
+        with self._mutex, suppress(ValueError):
+            self._waiting.remove(waiter)
+        return not self._is_served(waiter)
 
     def _give_back(self, waiter: _Waiter) -> None:
         if waiter.connection is not None:
             self.release(waiter.connection)
-        elif waiter.may_open:
-            self._unopened()
-
-    def _opened(self) -> Connection:
-        """A new connection, which has been counted."""
-        try:
-            connection = self._open()
-        except BaseException:  # an interrupt, too; raised again
-            self._unopened()
-            raise
-        self._all.add(connection)
-        return connection
-
-    def _unopened(self) -> None:
-        with self._state:
-            self._count -= 1
+        self._opening.discard(waiter)
         self._changed()
+
+    def _opened(self, waiter: _Waiter) -> Connection:
+        """A new connection for it."""
+        try:
+            self._opening.add(waiter)
+            connection = self._open()
+            self._all.add(connection)
+        except BaseException:  # an interrupt, too; raised again
+            self._opening.discard(waiter)
+            self._changed()
+            raise
+        self._opening.discard(waiter)
+        return connection

@@ -30,7 +30,7 @@ class Reserve:
     most half of what is left of the disk.  A small store has none."""
 
     def __init__(self, database: Path, most: int) -> None:
-        """``most``: bytes; 0 for none.  A log of 4 MiB is copied before it grows further."""
+        """``most``: bytes; 0 for none.  Unless somebody reads on and on, the log has some 4 MiB."""
         self._database = database
         self._file = database.parent / NAME
         self._most = most if hasattr(os, "statvfs") else 0

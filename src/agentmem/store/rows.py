@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any
 
 import apsw
@@ -100,7 +100,7 @@ def partition_scopes(connection: Connection, partition: PartitionKey) -> list[in
 
 
 def scopes_in(
-    connection: Connection, partition: PartitionKey, known: dict[int, Scope]
+    connection: Connection, partition: PartitionKey, known: MutableMapping[int, Scope]
 ) -> list[int]:
     """Scope ids of a partition that is not the whole store; ``known`` is a cache that learns what
     they are, which whoever reads the partition's rows will want to know."""
@@ -124,7 +124,7 @@ def _scope_column(partition: PartitionKey) -> str:
 
 
 def scope_table(
-    connection: Connection, ids: Iterable[int], known: dict[int, Scope]
+    connection: Connection, ids: Iterable[int], known: MutableMapping[int, Scope]
 ) -> dict[int, Scope]:
     """The scopes of ``ids``; ``known`` is a cache that this fills."""
     wanted = set(ids)
@@ -139,7 +139,7 @@ def scope_table(
 
 
 def to_records(
-    connection: Connection, rows: Sequence[tuple[Any, ...]], known: dict[int, Scope]
+    connection: Connection, rows: Sequence[tuple[Any, ...]], known: MutableMapping[int, Scope]
 ) -> list[Record]:
     """Records of rows selected as ``RECORD_COLUMNS``, in their order."""
     if any(row[2] not in known for row in rows):

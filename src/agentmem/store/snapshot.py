@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentmem.errors import ClosedError, NotFoundError
@@ -56,7 +56,7 @@ class Snapshot:
         self,
         connection: Connection | None,
         state: State,
-        scopes: dict[int, Scope],
+        scopes: MutableMapping[int, Scope],
         begin: Callable[[State], Connection] | None = None,
     ) -> None:
         """``begin`` is asked for a connection in a read transaction of this state when the first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -145,29 +146,27 @@ class Store(OpenFolder):
         self._require_open()
         state = self._watch.state()
         if state is not None:
+            shared = self._scopes.of(state.epoch)
+            learned: dict[int, Scope] = {}
             connection = self._readers.acquire(self._timeout)
-            with suppress(StoreError, ClosedError):  # of this connection; the next one's is raised
-                answer = self._ask_at(state, connection, question)
+            try:
+                answer = question(Snapshot(connection, state, ChainMap(learned, shared)))
+            except Exception as error:  # what was seen may be of two states: then it says nothing
+                mine = isinstance(error, StoreError | ClosedError)  # of this connection, perhaps
+                if not mine and self._watch.state() is state:
+                    raise
+            else:
                 if self._watch.state() is state:
+                    shared.update(learned)
                     return answer
+            finally:
+                if self._pid == os.getpid():
+                    connection.rollback()
+                    self._readers.release(connection)
         header = self._watch.header()
         with Reading(self) as snapshot:
             self._watch.learn(header, snapshot.state)
             return question(snapshot)
-
-    def _ask_at(
-        self, state: State, connection: Connection, question: Callable[[Snapshot], _T]
-    ) -> _T:
-        """The answer of that state, if nobody has committed when this returns; gives the
-        connection back."""
-        snapshot = Snapshot(connection, state, self._scopes.of(state.epoch))
-        try:
-            return question(snapshot)
-        finally:
-            snapshot.end()
-            if self._pid == os.getpid():
-                connection.rollback()
-                self._readers.release(connection)
 
     def last_seq(self) -> int:
         with Peeking(self) as snapshot:

@@ -3,9 +3,10 @@
 A call becomes a *ticket*.  A ticket that has its job waits until it is *promoted*: then it leads,
 that is it takes those that wait behind it and does the work of all in one go.  There are at most
 ``leaders`` of them at a time.  Another one starts when as many calls wait as each group would have
-if all that are here made ``leaders`` equal ones, and takes no more than that: so they become equal,
-and while one commits another embeds.  A lone caller is promoted by its own arrival and waits for
-nobody; a caller that arrives in between shares the next group.
+if all that are here made ``leaders`` equal ones, and takes no more than that (nor than
+``shared_rows``): so they become equal, and while one commits another embeds.  A lone caller is
+promoted by its own arrival and waits for nobody; a caller that arrives in between shares the next
+group.
 
 Where a ticket is, one mutex guards, and nothing is computed under it::
 
@@ -18,9 +19,10 @@ Where a ticket is, one mutex guards, and nothing is computed under it::
 
 What holds whenever the mutex is free:
 
-1. ``_waiting`` is empty unless somebody leads, and is shorter than ``_share()`` unless ``leaders``
-   lead or one has yet to gather.  ``_line`` is empty unless ``calls`` are inside.  ``_settle``
-   makes it so; it can be called at any time and does nothing twice.
+1. ``_waiting`` is empty unless somebody leads, and shorter than an equal part (``_here()`` over
+   ``leaders``, rounded down, at least one) unless ``leaders`` lead or one has yet to gather.
+   ``_line`` is empty unless ``calls`` are inside.  ``_settle`` makes it so; it can be called at
+   any time and does nothing twice.
 2. Every ticket that waits is in ``_line``, in ``_waiting``, or in the group of a leader.
 3. Only a leader that has committed, or failed, leaves with its group finished.  Whatever ends it
    early (KeyboardInterrupt), the others of its group are back at the head of ``_waiting``.
@@ -259,17 +261,18 @@ class WriteQueue:
             return True
         if len(groups) >= self._most or not all(groups):
             return False  # the one that has yet to gather takes of those that wait
-        return len(self._waiting) >= self._share()
+        # Rounded down: of five callers three are in one group and two must not wait for it.
+        return len(self._waiting) >= max(1, self._here() // self._most)
 
-    def _share(self) -> int:
-        """Calls of a group where all that are here make as many equal groups as there may be."""
-        here = len(self._waiting) + sum(max(1, len(group)) for group in self._leading.values())
-        return -(-here // self._most)
+    def _here(self) -> int:
+        """Calls that wait or are in a group."""
+        return len(self._waiting) + sum(max(1, len(group)) for group in self._leading.values())
 
     def _gather(self, group: list[Ticket]) -> None:
-        """Take those who wait, in order: a share of all, and up to the most rows of a group."""
-        rows, share = _rows(group[0]), self._share()
-        while self._waiting and len(group) < share:
+        """Take those who wait, in order: an equal part of all, and no more rows than a group
+        may have."""
+        rows, part = _rows(group[0]), -(-self._here() // self._most)
+        while self._waiting and len(group) < part:
             first = self._waiting[0]
             rows += _rows(first)
             if rows > self._shared_rows:
