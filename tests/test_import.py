@@ -45,3 +45,17 @@ def test_opening_a_store_loads_no_model_and_no_projection(tmp_path: Path) -> Non
     program = "import sys; from agentmem import Memory; Memory(sys.argv[1]).close()"
     heavy = {"lancedb", "onnx", "onnxruntime", "pyarrow", "tokenizers"}
     assert loaded(program, str(tmp_path / "store")) & heavy == set()
+
+
+def test_kernels_load_while_another_thread_is_still_importing_what_they_are_in() -> None:
+    """A package is there for others a moment before it is an attribute of the one around it."""
+    program = """
+import importlib, json
+import agentmem, agentmem._native
+delattr(agentmem._native, "_simd")
+delattr(agentmem, "_native")
+names = [importlib.import_module(f"agentmem._native.{name}").__name__
+         for name in ("vectors", "scan", "hybrid", "volume")]
+print(json.dumps(names))
+"""
+    assert len(python(program)) == 4  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 Nothing here changes once made: many threads may ask one ``Conversation`` at once.
 """
 
-from cpython.pycapsule cimport PyCapsule_Import
 from libc.stdint cimport (
     int8_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t,
 )
@@ -13,14 +12,12 @@ from agentmem._native.scan import Postings
 
 from kernels cimport (
     agm_conversation, agm_conversation_best, agm_conversation_score, agm_conversation_work,
-    agm_dispatch, agm_postings, agm_query, agm_ranked, agm_segment, agm_text, agm_weights,
+    agm_postings, agm_query, agm_ranked, agm_segment, agm_text, agm_weights,
     agm_whole,
 )
 
 include "buffers.pxi"
-
-cdef const agm_dispatch *_simd = <const agm_dispatch *>PyCapsule_Import(
-    "agentmem._native._simd.dispatch", 0)
+include "simd.pxi"
 
 # Numbers to multiply, under which the interpreter lock is kept: handing it over and waiting to get
 # it back costs more than the work.  Measured with 256 dimensions and two threads that do nothing but

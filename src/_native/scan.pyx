@@ -3,21 +3,18 @@
 Nothing here changes once made: ``Postings`` are read by many threads at once without any lock.
 """
 
-from cpython.pycapsule cimport PyCapsule_Import
 from libc.stdint cimport (
     int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
 )
 from libc.stdlib cimport free, malloc
 
 from kernels cimport (
-    agm_dispatch, agm_heap, agm_heap_drain, agm_heap_offer, agm_postings, agm_postings_bm25,
+    agm_heap, agm_heap_drain, agm_heap_offer, agm_postings, agm_postings_bm25,
     agm_postings_build, agm_postings_bytes, agm_postings_df, agm_postings_free,
 )
 
 include "buffers.pxi"
-
-cdef const agm_dispatch *_simd = <const agm_dispatch *>PyCapsule_Import(
-    "agentmem._native._simd.dispatch", 0)
+include "simd.pxi"
 
 # Work under this many elements (a few microseconds) keeps the interpreter lock: handing it over
 # and waiting to get it back can cost far more than the work.

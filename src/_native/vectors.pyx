@@ -4,17 +4,14 @@ Arrays must be C-contiguous and of the dtype named.  NaN and infinities are neve
 each function says what becomes of them, and the caller decides.
 """
 
-from cpython.pycapsule cimport PyCapsule_Import
 from libc.stdint cimport int8_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from kernels cimport agm_dispatch, agm_heap, agm_heap_drain, agm_heap_offer, agm_kernels, agm_rotate
+from kernels cimport agm_heap, agm_heap_drain, agm_heap_offer, agm_kernels, agm_rotate
 
 include "buffers.pxi"
-
-cdef const agm_dispatch *_simd = <const agm_dispatch *>PyCapsule_Import(
-    "agentmem._native._simd.dispatch", 0)
+include "simd.pxi"
 
 # Work under this many elements (a few microseconds) keeps the interpreter lock: handing it over
 # and waiting to get it back can cost far more than the work.

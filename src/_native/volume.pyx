@@ -3,20 +3,17 @@
 Arrays come as they are, from memory or from a file that is mapped; nothing is kept of them.
 """
 
-from cpython.pycapsule cimport PyCapsule_Import
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from kernels cimport (
-    agm_dispatch, agm_list, agm_postings, agm_postings_build, agm_postings_free, agm_question,
+    agm_list, agm_postings, agm_postings_build, agm_postings_free, agm_question,
     agm_volume, agm_volume_best, agm_weights,
 )
 
 include "buffers.pxi"
-
-cdef const agm_dispatch *_simd = <const agm_dispatch *>PyCapsule_Import(
-    "agentmem._native._simd.dispatch", 0)
+include "simd.pxi"
 
 
 def invert(offsets, terms, counts):

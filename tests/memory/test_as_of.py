@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ import pytest
 from agentmem import Memory
 from agentmem.engine import reembed
 from agentmem.errors import InvalidInputError
+from agentmem.store import Store
 from agentmem.times import from_micros, now_micros
 
 QUESTIONS = ["Where does Ann live?", "tea in Porto", "the green boat of Ben"]
@@ -238,3 +240,37 @@ def test_the_same_time_asked_again_is_not_read_again(memory: Memory) -> None:
     left = {item["memory"] for item in memory.search("tea", as_of=then, **asked)["results"]}
     assert left == {"tea", "boat"}
     assert memory.stats()["index"]["bytes"] > 0
+
+
+def test_a_moment_ago_is_the_same_whenever_it_is_asked(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write has its time before others see it: who asks in between waits for it."""
+    started, go = threading.Event(), threading.Event()
+    commit = Store._commit
+
+    def slowly(self: Store, transaction: Any) -> None:
+        started.set()
+        assert go.wait(30)
+        commit(self, transaction)
+
+    earlier = now()
+    memory.add("before", user_id="ann")
+    monkeypatch.setattr(Store, "_commit", slowly)
+    writer = threading.Thread(target=memory.add, args=("under way",), kwargs={"user_id": "ann"})
+    writer.start()
+    assert started.wait(30)
+    at = now()
+    assert memory.count(user_id="ann", as_of=earlier) == 0  # what is under way is not that old
+    counts: list[int] = []
+    reader = threading.Thread(target=lambda: counts.append(memory.count(user_id="ann", as_of=at)))
+    reader.start()
+    deadline = time.monotonic() + 30
+    while not memory._engine.store._lock._turns._waiting:
+        assert reader.is_alive(), "it did not wait"
+        assert time.monotonic() < deadline
+    go.set()
+    for thread in (writer, reader):
+        thread.join(30)
+    assert counts == [2]
+    assert memory.count(user_id="ann", as_of=at) == 2

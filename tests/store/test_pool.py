@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import random
+import signal
 import sys
 import threading
 import time
@@ -197,3 +200,52 @@ def test_closing_wakes_those_who_wait(open_store: Any, fill: Any) -> None:
         store.close()
         waiting.join(30)
     assert len(raised) == 1
+
+
+def test_a_connection_that_an_interrupt_made_a_thread_lose_is_found_again(
+    open_store: Any, fill: Any
+) -> None:
+    store = open_store(config={"readers": 2, "lock_timeout": 5})
+    fill.add(store, "a")
+    for _ in range(3):
+        store._readers.acquire(5)  # and whoever it was lost it
+        lost = store._readers.acquire(5)
+        lost.execute("BEGIN")
+        lost.rows("SELECT count(*) FROM memories")
+        del lost
+        with store.read() as one, store.read() as two:
+            assert one._db is not two._db
+            assert [one.count(filters.EVERYTHING), two.count(filters.EVERYTHING)] == [1, 1]
+    kept = store._readers.acquire(5)
+    store._readers.acquire(5)
+    assert store._readers.stats()["in_use"] == 1
+    assert store._readers.rest(time.monotonic() + 0.01) is False
+    store._readers.release(kept)
+    del kept
+    assert store._readers.rest(time.monotonic() + 5)
+    store._readers.wake()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
+def test_interrupts_of_reads_leave_none_in_use(store: Store, fill: Any) -> None:
+    fill.add(store, *(f"memory {i}" for i in range(300)))
+    chance = random.Random(3)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(150):
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.001, 0.004))
+            with contextlib.suppress(KeyboardInterrupt):
+                while True:
+                    with store.read() as snapshot:
+                        snapshot.page(filters.EVERYTHING, order="created_at", limit=300, after=None)
+                    store.ask(lambda state: state.count(filters.EVERYTHING))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert store._readers.stats()["in_use"] == 0
+    with store.read() as snapshot:
+        assert snapshot.count(filters.EVERYTHING) == 300

@@ -34,6 +34,7 @@ class Reading(Parts):
 
         where = None if given is None else filters.parse(given, self.config.limits)
         request = Request(where=where, **asked)
+        self._await_writes(request.as_of)
         return answer(searcher, queries, request, vectors=vectors, cursors=cursors)
 
     def search_plainly(
@@ -72,6 +73,7 @@ class Reading(Parts):
             top_k=min(limits.max_top_k, max(60, max_tokens // 8)),
             **asked,
         )
+        self._await_writes(request.as_of)
         return context(
             searcher,
             query,
@@ -86,6 +88,7 @@ class Reading(Parts):
     def get(
         self, ids: Sequence[object], *, show_expired: bool, as_of: int | None
     ) -> list[dict[str, Any] | None]:
+        self._await_writes(as_of)
         at = now_micros() if as_of is None else as_of
         return self.reader.get(ids, None if show_expired else at, as_of)
 
@@ -104,6 +107,7 @@ class Reading(Parts):
 
         where = self.where(scope, given, show_expired=show_expired, as_of=as_of)
         asked = filters.parse(given or {}, self.config.limits).sql()
+        self._await_writes(as_of)
         return self.reader.page(
             where,
             order=order,
@@ -122,7 +126,13 @@ class Reading(Parts):
         as_of: int | None = None,
     ) -> int:
         where = self.where(scope, given, show_expired=show_expired, as_of=as_of)
+        self._await_writes(as_of)
         return self.reader.count(where, as_of)
 
     def history(self, memory_id: object) -> list[dict[str, Any]]:
         return self.reader.history(memory_id)
+
+    def _await_writes(self, as_of: int | None) -> None:
+        """So that what was asked of a time is the same whenever it is asked again."""
+        if as_of is not None:
+            self.store.await_writes(as_of)

@@ -249,6 +249,15 @@ class Store(Protocol):
         and one that wants it back among many may wait for it as often as there are statements."""
         ...
 
+    def await_writes(self, at: int) -> None:
+        """Return when no write is under way that may yet be committed with a time up to ``at``, in
+        microseconds and no later than now: snapshots opened from then on have all of that time.
+
+        Raises:
+            StoreTimeoutError: one was under way for longer than ``lock_timeout``.
+        """
+        ...
+
     def write(
         self, *, timeout: float | None = None, frees: bool = False
     ) -> AbstractContextManager[WriteTransaction]:

@@ -27,14 +27,15 @@ class Checkpointer:
 
     Under writers and readers that never pause the end may never be met.  Past ``HARD`` pages
     the committer does the rest itself, however much, and waits for readers, a moment.  If one
-    stays longer, it tries again ``AGAIN`` pages later.
+    stays longer, it tries again ``AGAIN`` pages later, and the longer the WAL, the longer it waits.
     """
 
     SOFT = 512  # pages of 8 KiB; batches of 1,000 are as quick with 500 as with 2,000
     HARD = 16_000
     AGAIN = 2_000
     REST = 256  # pages that a commit may copy beside its own work
-    PATIENCE_MS = 200
+    PATIENCE_MS = 200  # for every ``HARD`` pages that the WAL has, up to
+    MOST_PATIENCE_MS = 1_000
 
     def __init__(
         self,
@@ -108,7 +109,10 @@ class Checkpointer:
             return False
         try:
             restart = apsw.SQLITE_CHECKPOINT_RESTART
-            return self._may_copy(writer) and bool(writer.checkpoint(restart, self.PATIENCE_MS))
+            patience = self.PATIENCE_MS * max(1, self._pages // self.HARD)
+            return self._may_copy(writer) and bool(
+                writer.checkpoint(restart, min(patience, self.MOST_PATIENCE_MS))
+            )
         finally:
             self._copying.release()
 

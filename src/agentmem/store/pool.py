@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -12,6 +13,12 @@ from agentmem.errors import ClosedError, StoreTimeoutError
 from agentmem.store.connection import Connection
 
 __all__ = ["ReaderPool"]
+
+#: To a connection that nobody uses, where ``_find_lost`` looks: in the set of all, in its list of
+#: them, as the one it is at, as an argument.
+_REFERENCES = 4
+#: Without a global lock references are not counted in one place.
+_COUNTED = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class _Waiter:
@@ -32,6 +39,10 @@ class ReaderPool:
     The most recently used is handed out first: its page cache is warm, and the rest of the
     pool stays unopened while the load does not need it.  Who finds none waits in line: threads
     that take one after the other would otherwise keep them among themselves.
+
+    An interrupt may strike a thread between any two of its steps, when it has a connection and
+    has not yet noted it, or is about to give it back.  Such a connection is found by nobody
+    having it any more (``_find_lost``), when it is missed.
     """
 
     def __init__(self, opener: Callable[[], Connection], size: int) -> None:
@@ -79,6 +90,8 @@ class ReaderPool:
     def close(self) -> None:
         """Close idle connections now and lent ones when they come back."""
         self._closed = True
+        with self._mutex:
+            self._find_lost()
         self._changed()
         self._close_idle()
 
@@ -89,6 +102,8 @@ class ReaderPool:
 
     def stats(self) -> dict[str, int]:
         """Connections open, lent out now, allowed, and threads that wait for one."""
+        with self._mutex:
+            self._find_lost()
         return {
             "open": self.open_count,
             "in_use": max(0, self.open_count - len(self._idle)),
@@ -110,6 +125,7 @@ class ReaderPool:
             self._resting, self._look_again = held, turn
         while True:
             with self._mutex:
+                self._find_lost()
                 self._take_idle(held)
                 if len(held) == self.open_count:
                     return True
@@ -168,9 +184,26 @@ class ReaderPool:
             waiter.connection = self._idle.pop()
         except IndexError:
             if self.open_count >= self._size:
-                return False
+                if not self._find_lost():
+                    return False
+                return self._give(waiter)
             self._opening.add(waiter)
         return True
+
+    def _find_lost(self) -> bool:
+        """Take back connections that are lent and that nobody has; whether there were any."""
+        found = False
+        for connection in list(self._all) if _COUNTED else ():
+            if connection in self._idle or sys.getrefcount(connection) > _REFERENCES:
+                continue
+            found = True
+            connection.rollback()
+            if connection.broken:
+                self._all.discard(connection)
+                connection.close()
+            else:
+                self._idle.append(connection)
+        return found
 
     def _acquire_slowly(self, timeout: float, beside: bool) -> Connection:
         waiter = _Waiter()

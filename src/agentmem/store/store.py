@@ -168,6 +168,14 @@ class Store(OpenFolder):
             self._watch.learn(header, snapshot.state)
             return question(snapshot)
 
+    def await_writes(self, at: int) -> None:
+        with Peeking(self) as snapshot:
+            last = snapshot.state.at
+        if at < last:  # commit times never go back: whatever is under way gets a later one
+            return
+        self._lock.acquire(self._timeout)
+        self._lock.release()
+
     def last_seq(self) -> int:
         with Peeking(self) as snapshot:
             return snapshot.seq
