@@ -171,9 +171,8 @@ class AddFromMany(_Adding):
         if embedder == "static" and callers != "20 threads" and not common.long(callers):
             raise NotImplementedError("takes long")
         self.prepare(embedder, projection=False)
-        # Enough for every thread to come again and again; a task adds one.
-        self.each = 200 if (embedder, callers[-7:]) == ("minilm", "threads") else BATCH
-        self.rounds = 2 if (embedder, self.each) == ("minilm", BATCH) else 3
+        self.each = BATCH  # a thread comes again and again; a task adds one
+        self.rounds = 2 if embedder == "minilm" else 3
         self.before = self.memory.count()
         self.answers: list[Answer] = []  # of all single adds; appending is atomic
 
