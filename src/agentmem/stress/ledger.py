@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 __all__ = ["Bulletin", "Checks", "Entry", "Past", "UserLedger"]
 
 _KEPT = 500  # announcements that a reader chooses among
-#: Announcements of its own after which a process may change what it announced: nobody chooses it
-#: any more, and whoever chose it has long had the answer.
-_RETIRED = 2 * _KEPT
 _REMEMBERED = 100  # deleted ids of a user, so that a long run does not fill the memory
 _NOTED = 5  # memories of a past state
 _EXAMPLES = 20  # violations that are told in full
@@ -102,9 +100,15 @@ class Bulletin:
     file, each with one ``write``.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, patience: float = 0.0) -> None:
+        """``patience``: seconds that a reader may take from choosing a memory to its answer."""
+        self._patience = patience
         self._known: deque[Entry] = deque(maxlen=_KEPT)
-        self._own: deque[Entry] = deque()  # announced by this process, not yet to be changed
+        # Of those that this process has announced:
+        self._own: deque[Entry] = deque()  # somebody may choose these
+        self._left: deque[tuple[float, Entry]] = (
+            deque()
+        )  # since when nobody does; not to be changed
         self._out = None if path is None else path.open("ab", buffering=0)
         self._in = None if path is None else path.open("rb")
         self._part = b""
@@ -113,8 +117,11 @@ class Bulletin:
     def announce(self, entry: Entry) -> None:
         entry.public = True
         self._own.append(entry)
-        if len(self._own) > _RETIRED:
-            self._own.popleft().public = False
+        now = monotonic()
+        if len(self._own) > _KEPT:
+            self._left.append((now, self._own.popleft()))
+        while self._left and self._left[0][0] <= now - self._patience:
+            self._left.popleft()[1].public = False
         if self._out is None:
             self._known.append(entry)
         else:

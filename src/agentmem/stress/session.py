@@ -59,7 +59,7 @@ class Session:
             load=plan.load,
             recorder=Recorder(plan.timeout),
             checks=self.checks,
-            bulletin=Bulletin(bulletin),
+            bulletin=Bulletin(bulletin, 2 * plan.timeout),
             questions=Questions(plan.seed, plan.load.queries),
             vectors=self._vectors(),
             process=share,
