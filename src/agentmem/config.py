@@ -105,7 +105,7 @@ class StoreConfig:
     durability: Literal["full", "normal", "off"] = "full"  # SQLite's ``synchronous``
     readers: int = 8  # most read connections kept open
     lock_timeout: float = 30.0  # seconds to wait for the write lock or a reader
-    cache_mib: int = 16  # page cache of one connection
+    cache_mib: int = 16  # page cache of the writing connection; those that read have 2 at most
     reserve_mib: int = 16  # put aside at most, to free a full disk from inside; 0: nothing
 
     def __post_init__(self) -> None:

@@ -15,6 +15,8 @@ import pytest
 from agentmem import InvalidInputError, Memory
 from agentmem.store.connection import DATABASE_NAME
 from agentmem.stress import KINDS, SCENARIOS, Plan, Report, run
+from agentmem.stress.drivers import immediately
+from agentmem.stress.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,22 @@ CALLS = {
     "cache": {"search"},
     "mixed": {"search", "get", "add", "update", "delete", "page", "count"},
 }
+
+
+def test_a_long_run_keeps_the_store_as_large_as_it_was(tmp_path: Path) -> None:
+    """As many adds as deletes are a walk by chance, which leads ever further up."""
+    plan = short("mixed", users=2, workers=1, size=20)
+    session = Session(plan, tmp_path)
+    try:
+        session.preload()
+        most = 2 * plan.load.batch
+        for _ in range(1_500):
+            immediately(session.actors[0].act())
+            # A batch may come when one memory would have had room.
+            assert all(len(one.live) < most + plan.load.batch for one in session.actors[0].ledgers)
+        assert session.checks.to_dict()["violations"] == {}
+    finally:
+        session.close()
 
 
 def short(scenario: str, **given: object) -> Plan:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from agentmem.errors import InvalidInputError
@@ -16,7 +15,7 @@ from agentmem.times import from_micros
 from agentmem.types import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from agentmem.ports import Filter, Snapshot, Store
     from agentmem.search.items import Items
@@ -84,12 +83,14 @@ class Reader:
         )
         # A first page is asked for again and again; of a whole listing nothing need be kept.
         life = self._items.life if after is None is as_of else None
-        with self._state(as_of) as snapshot:
-            found = snapshot.places(where, order=order, limit=limit + 1, after=after)
+
+        def read(state: Snapshot) -> tuple[list[dict[str, Any]], str | None]:
+            found = state.places(where, order=order, limit=limit + 1, after=after)
             shown = found[:limit]
-            items = self._items.listed({key: seq for key, seq, _ in shown}, snapshot, life)
-        following = _encode(order, shown[-1], asked) if len(found) > limit else None
-        return items, following
+            items = self._items.listed({key: seq for key, seq, _ in shown}, state, life)
+            return items, _encode(order, shown[-1], asked) if len(found) > limit else None
+
+        return self._ask(as_of, read)
 
     def count(self, where: Filter, as_of: int | None = None) -> int:
         """How many memories satisfy ``where``."""
@@ -103,16 +104,11 @@ class Reader:
         return list(map(_history_item, self._store.ask(lambda state: state.history(raw))))
 
     def _ask(self, as_of: int | None, question: Callable[[Snapshot], _T]) -> _T:
+        """Of the store now, or as it was at a time in microseconds."""
         if as_of is None:
             return self._store.ask(question)
-        with self._state(as_of) as state:
-            return question(state)
-
-    @contextmanager
-    def _state(self, as_of: int | None) -> Iterator[Snapshot]:
-        """The store now, or as it was at a time in microseconds."""
         with self._store.read() as snapshot:
-            yield snapshot if as_of is None else snapshot.as_of(as_of, _not_needed)
+            return question(snapshot.as_of(as_of, _not_needed))
 
 
 def _not_needed(texts: Sequence[str]) -> NoReturn:

@@ -19,19 +19,26 @@ from agentmem.stress.writes import Writes
 
 __all__ = ["Actor"]
 
+_INSTEAD = {"add": "delete", "add_batch": "delete_batch"}
+
 
 class Actor(Reads, Writes):
     """One worker."""
 
     def __init__(
-        self, shared: Shared, number: int, users: Sequence[str], chance: random.Random
+        self,
+        shared: Shared,
+        number: int,
+        users: Sequence[str],
+        chance: random.Random,
+        most: int | None = None,
     ) -> None:
+        """``most``: memories of a user who, once there are so many, deletes instead of adding."""
         super().__init__(shared, number, chance)
         self._ledgers = [UserLedger(user) for user in users]
+        self._most = most
         mix = shared.load.mix
-        self._calls: list[Callable[[UserLedger, int], Awaitable[None]]] = [
-            getattr(self, name) for name in mix
-        ]
+        self._calls = list(mix)
         self._weights = list(accumulate(mix.values()))
 
     @property
@@ -41,8 +48,11 @@ class Actor(Reads, Writes):
     async def act(self, intended: int = 0) -> None:
         """Make one call by chance; ``intended`` (``perf_counter_ns``) is when it was to begin,
         0: now."""
-        call = self._chance.choices(self._calls, cum_weights=self._weights)[0]
+        name = self._chance.choices(self._calls, cum_weights=self._weights)[0]
         ledger = self._ledgers[self._chance.randrange(len(self._ledgers))]
+        if self._most is not None and len(ledger.live) >= self._most:
+            name = _INSTEAD.get(name, name)
+        call: Callable[[UserLedger, int], Awaitable[None]] = getattr(self, name)
         with suppress(FailedCallError):  # counted already
             await call(ledger, intended or perf_counter_ns())
 

@@ -30,6 +30,7 @@ class Scenario:
     vectors: bool = False  # memories and queries come with their vectors
     batch: int = 100  # memories of one batch that writes
     queries: int = 0  # only so many different questions, the first ones most often; 0: any
+    steady: bool = False  # who has twice as many memories as at first deletes instead of adding
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -58,7 +59,7 @@ SCENARIOS: dict[str, Scenario] = {
         queries=200,
     ),
     "mixed": Scenario(
-        "reads and writes of every kind, for a long run: as much is deleted as is added",
+        "reads and writes of every kind, for a long run: the memories do not become more",
         {
             "search": 0.355,
             "search_batch": 0.005,
@@ -79,6 +80,7 @@ SCENARIOS: dict[str, Scenario] = {
         },
         size=5_000,
         batch=10,
+        steady=True,
     ),
 }
 
@@ -156,6 +158,17 @@ class Plan:
     def share_of_peak(self) -> float | None:
         """Of an open loop whose rate depends on what a closed one reaches."""
         return self._read_rate()[1]
+
+    @property
+    def most_of_a_user(self) -> int | None:
+        """Memories that a user may have before deleting takes the place of adding; None: any.
+
+        Adding and deleting at equal rates is not enough: the sum of steps by chance, which
+        cannot fall under zero, grows with the root of their number.
+        """
+        if not self.load.steady:
+            return None
+        return 2 * max(self.load.batch, self.stored // self.users)
 
     def phases(self) -> list[Phase]:
         """The phases whose load is known; one at a share of the peak follows them."""

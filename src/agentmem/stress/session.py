@@ -142,6 +142,7 @@ class Session:
                 lane,
                 [f"user-{user}" for user in range(lane, plan.users, plan.lanes)],
                 common if self._runner is not None else random.Random(f"{plan.seed} {lane}"),
+                plan.most_of_a_user,
             )
             for lane in lanes
         ]
