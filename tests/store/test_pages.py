@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentmem.store import Store, filters
+from agentmem.store import Store, filters, pages
+from agentmem.store.schema import shelf_of
 from agentmem.types import Record, Scope
 
 ORDERS = ["created_at", "-created_at", "updated_at", "-updated_at", "timestamp", "-timestamp"]
@@ -63,6 +64,85 @@ def test_pages_are_the_sorted_matches(filled: Store, order: str, limit: int) -> 
                 seen += page
                 after = place(page[-1])
             assert seen == expected
+
+
+@pytest.fixture
+def ann(store: Store, fill: Any) -> Scope:
+    """A user with three runs of 60 to 300 memories, of which one shelf is empty and others have
+    gaps, among four times as many of another."""
+    dice = random.Random(12)
+    for round_ in range(25):
+        memories = []
+        for i in range(80):
+            run = dice.choices(["a", "b", "c"], [10, 4, 2])[0]
+            scope = Scope(user_id="ann", run_id=run) if dice.random() < 0.2 else MOST
+            memories.append(fill.new(f"{round_} {i}", scope))
+        with store.write() as tx:
+            fill.insert(tx, memories)
+    ann = Scope(user_id="ann")
+    with store.write() as tx:
+        live = tx.view.page(filters.in_scope(ann), order="created_at", limit=999, after=None)
+        gone = [r.key for r in live if r.scope.run_id == "a" and shelf_of(r.position) == 2]
+        assert len(gone) > 50
+        tx.delete(list({*gone, *(r.key for r in dice.sample(live, 60))}))
+    return ann
+
+
+@pytest.mark.parametrize("large", [1, 1_000_000])
+@pytest.mark.parametrize("order", ["created_at", "-created_at"])
+@pytest.mark.parametrize("limit", [1, 10, 77])
+def test_pages_of_a_large_scope_are_read_by_its_shelves(
+    store: Store, ann: Scope, monkeypatch: pytest.MonkeyPatch, order: str, limit: int, large: int
+) -> None:
+    monkeypatch.setattr(pages, "_LARGE", large)
+    monkeypatch.setattr(pages, "_STRETCH", 1)
+    text = filters.parse({"memory": {"contains": "1"}})
+    with store.read() as snapshot:
+        live = snapshot.page(filters.EVERYTHING, order=order, limit=9_999, after=None)
+        for where in (filters.in_scope(ann), filters.all_of(filters.in_scope(ann), text)):
+            wanted = [
+                record
+                for record in live
+                if record.scope.user_id == "ann"
+                and ("1" in record.content or where.sql() == filters.in_scope(ann).sql())
+            ]
+            assert len(wanted) > 100
+            seen: list[Record] = []
+            after = None
+            while page := snapshot.page(where, order=order, limit=limit, after=after):
+                seen += page
+                after = (page[-1].created_at, page[-1].key)
+            assert seen == wanted
+
+
+def test_a_page_of_a_large_scope_reads_no_more_than_it_needs(
+    store: Store, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By SQLite's own count of the steps of its machine."""
+    with store.write() as tx:
+        fill.insert(tx, [fill.new(str(i), SOME) for i in range(3_000)])
+        fill.insert(tx, [fill.new(f"other {i}", MOST) for i in range(100)])
+    where = filters.in_scope(SOME)
+
+    def steps(large: int) -> int:
+        monkeypatch.setattr(pages, "_LARGE", large)
+        counted = 0
+
+        def count() -> bool:
+            nonlocal counted
+            counted += 10
+            return False
+
+        with store.read() as snapshot:
+            snapshot.page(where, order="-created_at", limit=10, after=None)  # prepared now
+            raw = snapshot._db.raw
+            raw.set_progress_handler(count, 10)
+            snapshot.page(where, order="-created_at", limit=10, after=None)
+            raw.set_progress_handler(None)
+        return counted
+
+    by_shelf, sorted_whole = steps(1_000), steps(1_000_000)
+    assert by_shelf < sorted_whole / 3
 
 
 def test_a_place_is_a_version(filled: Store) -> None:

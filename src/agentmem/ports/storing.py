@@ -36,6 +36,11 @@ T = TypeVar("T")
 class Filter(Protocol):
     """A parsed filter; two-valued (a missing field never matches, NOT is exact negation)."""
 
+    @property
+    def within(self) -> Scope | None:
+        """A scope that holds whatever matches, where one is known."""
+        ...
+
     def sql(self) -> tuple[str, list[Any]]:
         """A boolean SQL expression over ``m`` (memories) joined with ``s`` (scopes), and its
         parameters."""

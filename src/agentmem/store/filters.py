@@ -39,6 +39,7 @@ class SQLFilter:
 
     text: str
     params: tuple[Any, ...] = ()
+    within: Scope | None = None
 
     def sql(self) -> tuple[str, list[Any]]:
         return self.text, list(self.params)
@@ -72,7 +73,8 @@ def in_scope(scope: Scope) -> SQLFilter:
     if not given:
         return EVERYTHING
     where = " AND ".join(f"{name} = ?" for name in given)
-    return SQLFilter(f"m.scope IN (SELECT scope FROM scopes WHERE {where})", tuple(given.values()))
+    text = f"m.scope IN (SELECT scope FROM scopes WHERE {where})"
+    return SQLFilter(text, tuple(given.values()), scope)
 
 
 def not_expired(now: int) -> SQLFilter:
@@ -84,7 +86,8 @@ def all_of(*filters: Filter) -> SQLFilter:
     """Their conjunction."""
     parts = [one.sql() for one in filters if one is not EVERYTHING]
     text, params = join(parts, "AND", TRUE)
-    return SQLFilter(text, tuple(params))
+    within = next((one.within for one in filters if one.within is not None), None)
+    return SQLFilter(text, tuple(params), within)
 
 
 class _Parser:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from heapq import merge
+from itertools import islice
 from typing import Any
 
 from agentmem.errors import FilterError
 from agentmem.inputs import shorten
 from agentmem.ports import Filter
 from agentmem.store.connection import Connection
+from agentmem.store.rows import integers
+from agentmem.store.schema import shelf_of
 
 __all__ = ["MEMORIES", "Listing", "joined"]
 
@@ -20,6 +26,11 @@ _ORDERS = {"created_at": "created_at", "updated_at": "updated_at", "timestamp": 
 
 #: Rows of the table that are walked for each that a page may have, before an index is asked.
 _STRETCH = 4
+
+#: Positions that scopes have given out on average, from which on they are read shelf by shelf.
+_LARGE = 1_000
+_ON_SHELF = "SELECT key FROM memories INDEXED BY memories_text WHERE scope = ? AND shelf"
+_TOGETHER = 32  # rows at least that are asked for at once, whether they match or not
 
 Place = tuple[int, int, int]
 
@@ -44,6 +55,7 @@ class Listing:
         self._db = db
         self._source = source
         self._text, self._params = where.sql()
+        self._within = where.within
         self._time = f"m.{_ORDERS[name]}"
         self._by_key = name == "created_at"
         self._descending = order.startswith("-")
@@ -62,7 +74,7 @@ class Listing:
     def _page_by_key(self, limit: int, after: int | None) -> list[Place]:
         """The index on scopes has no order by key, and to sort takes as long as the scope has
         memories, for each of its pages.  So a stretch of the table is walked first, which fills
-        the page in a store of few scopes."""
+        the page in a store of few scopes, and then, of scopes that are large, shelf by shelf."""
         by = f"m.key {self._way}"
         last = self._db.value(f"SELECT ifnull(max(key), 0) FROM {MEMORIES}")
         start = after if after is not None else last + 1 if self._descending else 0
@@ -74,8 +86,57 @@ class Listing:
             if len(found) == limit or not 0 < end <= last:
                 return found
             start = end + 1 if self._descending else end - 1
+            if (scopes := self._large_scopes()) is not None:
+                shelves = merge(
+                    *(
+                        self._by_shelf(scope, last_shelf, limit, start)
+                        for scope, last_shelf in scopes
+                    ),
+                    reverse=self._descending,
+                )
+                return found + list(islice(shelves, limit - len(found)))
         rest = self._read(f"AND m.key {self._beyond} ?", [start], by, limit - len(found))
         return found + rest
+
+    def _large_scopes(self) -> list[tuple[int, int]] | None:
+        """Number and last shelf of each scope that is listed; None if they are small on average,
+        or not known."""
+        given = {} if self._within is None else self._within.given()
+        if not given:
+            return None
+        scopes = self._db.rows(
+            "SELECT scope, next_position FROM scopes WHERE next_position > 0 AND "
+            + " AND ".join(f"{name} = ?" for name in given),
+            tuple(given.values()),
+        )
+        if sum(positions for _, positions in scopes) < _LARGE * len(scopes):
+            return None
+        return [(scope, shelf_of(positions - 1)) for scope, positions in scopes]
+
+    def _by_shelf(self, scope: int, last: int, limit: int, start: int) -> Iterator[Place]:
+        """All beyond ``start``, in order, as they are asked for: in a scope, keys ascend with
+        positions, and so from shelf to shelf."""
+        near = "<= ? ORDER BY shelf DESC" if self._descending else ">= ? ORDER BY shelf"
+        beyond_all = 0 if self._descending else start + 1
+
+        def some_key(shelf: int) -> int:
+            """Of one that stands on it, or else on the nearest that would be read after it."""
+            key: int | None = self._db.value(f"{_ON_SHELF} {near} LIMIT 1", (scope, shelf))
+            return beyond_all if key is None else key
+
+        by, size = f"m.key {self._way}", max(limit, _TOGETHER)
+        every = range(last + 1)
+        if self._descending:
+            shelves = every[bisect_left(every, start, key=some_key) :: -1]
+        else:
+            shelves = every[max(0, bisect_right(every, start, key=some_key) - 1) :]
+        for shelf in shelves:
+            there = f"{_ON_SHELF} = ? AND key {self._beyond} ? ORDER BY key {self._way}"
+            told = self._db.value(f"SELECT group_concat(key) FROM ({there})", (scope, shelf, start))
+            keys = list(map(int, told.split(","))) if told else []
+            for i in range(0, len(keys), size):
+                part = integers(keys[i : i + size])
+                yield from self._read("AND m.key IN carray(?)", [part], by, size, "NOT INDEXED")
 
     def _read(self, more: str, params: Any, by: str, limit: int, hint: str = "") -> list[Place]:
         """In one row: each row of SQLite's lets other threads have the interpreter lock, and a

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agentmem.types import PartitionKey
+from agentmem.types import PartitionKey, Scope
 from agentmem.vector.faults import TableLost
 from agentmem.vector.rows import arrow_rows, arrow_schema
 from agentmem.vector.table import Table
@@ -27,6 +27,8 @@ _TOLD = 20  # differences named; the rest is counted
 
 class _Everything:
     """The filter that every memory satisfies."""
+
+    within: Scope | None = None
 
     def sql(self) -> tuple[str, list[Any]]:
         return "1", []
