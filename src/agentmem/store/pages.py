@@ -55,11 +55,12 @@ class Listing:
         self._db = db
         self._source = source
         self._text, self._params = where.sql()
-        self._within = where.within
+        self._given = {} if where.within is None else where.within.given()
         self._time = f"m.{_ORDERS[name]}"
         self._by_key = name == "created_at"
         self._descending = order.startswith("-")
         self._way, self._beyond = ("DESC", "<") if self._descending else ("ASC", ">")
+        self._by = f"m.key {self._way}"
 
     def page(self, limit: int, after: tuple[int, int] | None) -> list[Place]:
         """Key, last event and time of at most ``limit`` memories; ``after`` is the (time, key) of
@@ -73,45 +74,43 @@ class Listing:
 
     def _page_by_key(self, limit: int, after: int | None) -> list[Place]:
         """The index on scopes has no order by key, and to sort takes as long as the scope has
-        memories, for each of its pages.  So a stretch of the table is walked first, which fills
-        the page in a store of few scopes, and then, of scopes that are large, shelf by shelf."""
-        by = f"m.key {self._way}"
+        memories, for each of its pages.  So of a larger scope a stretch of the table is walked
+        first, which fills the page in a store of few, and then shelf by shelf."""
+        if self._source != MEMORIES:
+            return self._sorted(limit, after)
+        scopes, positions = self._of_scopes("count(*), ifnull(sum(next_position), 0)")[0]
+        if self._given and positions <= _STRETCH * limit:
+            return self._sorted(limit, after)
         last = self._db.value(f"SELECT ifnull(max(key), 0) FROM {MEMORIES}")
         start = after if after is not None else last + 1 if self._descending else 0
-        found: list[Place] = []
-        if self._source == MEMORIES:
-            end = start + _STRETCH * limit * (-1 if self._descending else 1)
-            between = (min(start, end), max(start, end))
-            found = self._read("AND m.key > ? AND m.key < ?", between, by, limit, "NOT INDEXED")
-            if len(found) == limit or not 0 < end <= last:
-                return found
-            start = end + 1 if self._descending else end - 1
-            if (scopes := self._large_scopes()) is not None:
-                shelves = merge(
-                    *(
-                        self._by_shelf(scope, last_shelf, limit, start)
-                        for scope, last_shelf in scopes
-                    ),
-                    reverse=self._descending,
-                )
-                return found + list(islice(shelves, limit - len(found)))
-        rest = self._read(f"AND m.key {self._beyond} ?", [start], by, limit - len(found))
-        return found + rest
-
-    def _large_scopes(self) -> list[tuple[int, int]] | None:
-        """Number and last shelf of each scope that is listed; None if they are small on average,
-        or not known."""
-        given = {} if self._within is None else self._within.given()
-        if not given:
-            return None
-        scopes = self._db.rows(
-            "SELECT scope, next_position FROM scopes WHERE next_position > 0 AND "
-            + " AND ".join(f"{name} = ?" for name in given),
-            tuple(given.values()),
+        end = start + _STRETCH * limit * (-1 if self._descending else 1)
+        between = (min(start, end), max(start, end))
+        found = self._read("AND m.key > ? AND m.key < ?", between, self._by, limit, "NOT INDEXED")
+        if len(found) == limit or not 0 < end <= last:
+            return found
+        start = end + 1 if self._descending else end - 1
+        if not self._given or positions < _LARGE * scopes:
+            return found + self._sorted(limit - len(found), start)
+        shelves = (
+            self._by_shelf(scope, shelf_of(given - 1), limit, start)
+            for scope, given in self._of_scopes("scope, next_position")
+            if given
         )
-        if sum(positions for _, positions in scopes) < _LARGE * len(scopes):
-            return None
-        return [(scope, shelf_of(positions - 1)) for scope, positions in scopes]
+        ordered = merge(*shelves, reverse=self._descending)
+        return found + list(islice(ordered, limit - len(found)))
+
+    def _of_scopes(self, columns: str) -> list[tuple[int, int]]:
+        """Two numbers of the scopes that are listed, which are none where they are not known."""
+        where = " AND ".join(f"{name} = ?" for name in self._given) or "0"
+        found: list[Any] = self._db.rows(
+            f"SELECT {columns} FROM scopes WHERE {where}", tuple(self._given.values())
+        )
+        return found
+
+    def _sorted(self, limit: int, after: int | None) -> list[Place]:
+        if after is None:
+            return self._read("", [], self._by, limit)
+        return self._read(f"AND m.key {self._beyond} ?", [after], self._by, limit)
 
     def _by_shelf(self, scope: int, last: int, limit: int, start: int) -> Iterator[Place]:
         """All beyond ``start``, in order, as they are asked for: in a scope, keys ascend with
@@ -124,7 +123,7 @@ class Listing:
             key: int | None = self._db.value(f"{_ON_SHELF} {near} LIMIT 1", (scope, shelf))
             return beyond_all if key is None else key
 
-        by, size = f"m.key {self._way}", max(limit, _TOGETHER)
+        size = max(limit, _TOGETHER)
         every = range(last + 1)
         if self._descending:
             shelves = every[bisect_left(every, start, key=some_key) :: -1]
@@ -136,7 +135,9 @@ class Listing:
             keys = list(map(int, told.split(","))) if told else []
             for i in range(0, len(keys), size):
                 part = integers(keys[i : i + size])
-                yield from self._read("AND m.key IN carray(?)", [part], by, size, "NOT INDEXED")
+                yield from self._read(
+                    "AND m.key IN carray(?)", [part], self._by, size, "NOT INDEXED"
+                )
 
     def _read(self, more: str, params: Any, by: str, limit: int, hint: str = "") -> list[Place]:
         """In one row: each row of SQLite's lets other threads have the interpreter lock, and a

@@ -18,8 +18,11 @@ __all__ = [
     "open_files",
     "processor_seconds",
     "resident_bytes",
+    "wake_in_time",
     "running_threads",
 ]
+
+_SET_TIMER_SLACK = 29  # PR_SET_TIMERSLACK of <sys/prctl.h>; its argument is in nanoseconds
 
 
 def describe() -> dict[str, Any]:
@@ -72,6 +75,15 @@ def open_files() -> int:
 def running_threads() -> int:
     """Of this process, those of libraries, too; only Python's where the system does not tell."""
     return _entries("/proc/self/task") or threading.active_count()
+
+
+def wake_in_time() -> None:
+    """Have this thread's sleeps end when they should: Linux lets them run 50 us over, so that
+    it can wake several threads at once.  Elsewhere nothing changes."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.PyDLL(None).prctl(_SET_TIMER_SLACK, 1, 0, 0, 0)
 
 
 def _entries(folder: str) -> int:
