@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from agentmem.errors import ClosedError
 from agentmem.ports import StaleSnapshot
 from agentmem.store import Store, filters
+from agentmem.store.state import State, read_state
 
 
 def transactions(store: Store) -> list[bool]:
@@ -54,6 +58,62 @@ def test_a_commit_is_seen_at_once_whoever_made_it(store: Store, fill: Any, tmp_p
         assert snapshot.meta("noted") == "x"
 
 
+def test_what_a_commit_leaves_is_known_without_asking(store: Store, fill: Any) -> None:
+    """Whatever was done, it is the state that a new connection reads."""
+    fill.add(store, "the first, which names the model")
+    with store.peek():
+        pass  # from now on there is something to know it by
+
+    def known() -> State | None:
+        with store.read() as snapshot:
+            read = read_state(snapshot._db)
+            assert store._watch.state() in (None, read)
+            assert snapshot.state == read
+        return store._watch.state()
+
+    first, *_ = fill.add(store, "a", "b", "c")
+    assert known() is not None
+    with store.write() as tx:
+        tx.put_meta("noted", 1)
+    assert known() is not None
+    with store.write() as tx:
+        changed = [replace(first, content="A")]
+        tx.update(changed, None, None, None)
+    assert known() is not None
+    with store.write() as tx:
+        tx.delete([first.key])
+    assert known() is not None
+    with suppress(ZeroDivisionError), store.write() as tx:
+        fill.insert(tx, [fill.new("never")])
+        raise ZeroDivisionError
+    known()
+    with store.write() as tx:
+        with suppress(ZeroDivisionError), tx.savepoint():
+            fill.insert(tx, [fill.new("undone")])
+            raise ZeroDivisionError
+        fill.insert(tx, [fill.new("done")])
+    assert known() is not None
+    with store.write() as tx:
+        tx.purge([first.id])
+    known()
+    store.note_access([1, 2])
+    store.flush_access()
+    known()
+    with store.write() as tx:
+        tx.begin_reembed("other", 7)
+    known()
+    with store.write() as tx:
+        tx.finish_terms("words-1")  # a new epoch
+    assert store._watch.state() is None
+    known()
+    store.scrub()
+    known()
+    store.reset()
+    known()
+    fill.add(store, "new")
+    known()
+
+
 def test_what_is_read_after_a_commit_is_refused(store: Store, fill: Any) -> None:
     fill.add(store, "a")
     with store.peek():
@@ -79,6 +139,7 @@ def test_every_commit_is_seen_by_the_next_look(store: Store, fill: Any) -> None:
             with store.peek() as snapshot:
                 if snapshot.seq < least:
                     late.append((snapshot.seq, least))
+            time.sleep(0)  # lets the one that commits have the interpreter lock
 
     threads = [threading.Thread(target=look) for _ in range(3)]
     for thread in threads:

@@ -48,6 +48,9 @@ class Place:
         return int(1000 * min(self.config.lock_timeout, _BUSY_SECONDS))
 
 
+_UNKNOWN = -1  # of SQLite's data versions, which are positive
+
+
 class Connection:
     """Used by one thread at a time.  ``broken`` says that it must not be used again."""
 
@@ -64,23 +67,25 @@ class Connection:
         self.broken = False
         # What was last learned through this connection: ``PRAGMA data_version``, and the state
         # of the store then (``State``) and of some of its scopes.
-        self.version: int = -1
+        self.version: int = _UNKNOWN
         self.state: Any = None
         self.places = Places()
-        self._doubted: int = -1
+        self._doubted: int = _UNKNOWN
 
     def doubt(self) -> None:
         """A transaction begins that changes what is known, unless it commits: see ``trust``."""
-        self._doubted, self.version = self.version, -1
+        self._doubted, self.version = self.version, _UNKNOWN
 
-    def trust(self, state: Any) -> None:
-        """The transaction has committed and this is the state it left; SQLite's version, which
-        only others' commits change, is what it was."""
+    def trust(self, state: Any) -> bool:
+        """The transaction has committed and this is the state it left, unless something was
+        forgotten meanwhile (False); SQLite's version, which only others' commits change, is what
+        it was."""
         self.state, self.version = state, self._doubted
+        return self.version != _UNKNOWN
 
     def forget(self) -> None:
         """Nothing that was learned holds any more, nor will by ``trust``."""
-        self.version = self._doubted = -1
+        self.version = self._doubted = _UNKNOWN
         self.places.clear()
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:

@@ -115,7 +115,8 @@ class Peeking(Reading):
         store = self._store
         store._require_open()
         watch = store._watch
-        state = watch.state()
+        # Where commits follow one another, what is promised here would be broken by the first read.
+        state = watch.quiet()
         if state is not None:
             found = Snapshot(None, state, store._scopes.of(state.epoch), self._begin)
             self._snapshot = found

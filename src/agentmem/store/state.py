@@ -22,11 +22,21 @@ class State(NamedTuple):
     analyzer: str
     schema: str  # the last migration it has seen
 
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """All but the last event: what most commits leave as it was."""
+        return self[2:]
 
-_STATE = """
-SELECT e.seq, e.at, (SELECT max(name) FROM migrations), m.name, m.value
-FROM meta m LEFT JOIN (SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1) e
-WHERE m.name IN ('epoch', 'model_id', 'dim', 'analyzer', 'seq_floor')
+
+#: In one row: each row of SQLite's lets other threads have the interpreter lock.
+_STATE = f"""
+SELECT e.seq, e.at, (SELECT max(name) FROM migrations), {
+    ", ".join(
+        f"(SELECT value FROM meta WHERE name = '{name}')"
+        for name in ("epoch", "model_id", "dim", "analyzer", "seq_floor")
+    )
+}
+FROM (SELECT 1) LEFT JOIN (SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1) e
 """
 
 
@@ -35,18 +45,17 @@ def read_state(connection: Connection) -> State:
     Raises:
         StoreCorruptError: what every store has is not there.
     """
-    rows = connection.rows(_STATE)
-    meta = {row[3]: row[4] for row in rows}
-    if "epoch" not in meta or rows[0][2] is None:
+    seq, at, last, epoch, model_id, dim, analyzer, floor = connection.rows(_STATE)[0]
+    if epoch is None or last is None:
         raise StoreCorruptError("the store's own records of itself are gone; restore a backup")
     return State(
-        seq=rows[0][0] or meta.get("seq_floor", 0),
-        at=rows[0][1] or 0,
-        epoch=meta["epoch"],
-        model_id=meta.get("model_id", ""),
-        dim=meta.get("dim", 0),
-        analyzer=meta.get("analyzer", ""),
-        schema=rows[0][2],
+        seq=seq or floor or 0,
+        at=at or 0,
+        epoch=epoch,
+        model_id=model_id or "",
+        dim=dim or 0,
+        analyzer=analyzer or "",
+        schema=last,
     )
 
 

@@ -184,7 +184,9 @@ class Store(OpenFolder):
         for last_try in (False, True):
             connection = self._readers.acquire(self._timeout, beside=beside)
             try:
-                return connection, self._state_inside(connection)
+                known = self._watch.state()
+                connection.raw.execute("BEGIN")
+                return connection, self._state_of(connection, known)
             except BaseException as error:  # an interrupt, too
                 # Whatever was wrong with it, the next caller gets another one.
                 connection.broken = connection.broken or isinstance(error, apsw.Error)
@@ -202,20 +204,16 @@ class Store(OpenFolder):
         writer = self._writer
         return writer is not None and writer.places.lacks(scope, content_hash)
 
-    def _state_inside(self, connection: Connection) -> State:
-        """Begin a read transaction; the state that it sees."""
-        raw = connection.raw
-        raw.execute("BEGIN")
-        return self._state_of(connection)
-
-    def _state_of(self, connection: Connection) -> State:
-        """The state that the transaction which is open sees."""
-        raw = connection.raw
+    def _state_of(self, connection: Connection, known: State | None = None) -> State:
+        """The state that the transaction which is open sees; ``known`` is what another one, begun
+        just before it, would have seen."""
         # Inside the transaction, so version and state belong together.
-        version: int = raw.execute("PRAGMA data_version").get
+        version: int = connection.raw.execute("PRAGMA data_version").get
         if version != connection.version:
             connection.forget()
-            connection.state = read_state(connection)
+            if known is None or self._watch.state() is not known:
+                known = read_state(connection)
+            connection.state = known
             # Another process may have migrated the store, or moved it to another model.
             self._check(connection.state)
             connection.version = version  # last: a refusal is repeated, not forgotten
@@ -268,7 +266,9 @@ class Store(OpenFolder):
             if not transaction.committed:
                 self._access.give_back(counts)
             raise
-        writer.trust(transaction.state)
+        before, state = writer.state, transaction.state
+        if writer.trust(state) and state.kind == before.kind:  # any other is to be checked first
+            self._watch.committed(state)
         self._checkpoints.after_commit(writer)
         self._reserve.after_commit(self._checkpoints.pages)
 

@@ -43,7 +43,8 @@ class Watch:
         self._making = threading.Lock()
         self._connection: Connection | None = None  # keeps the index mapped
         self._index: WalIndex | None = None
-        self._known: tuple[bytes, State] | None = None  # replaced whole: threads share it
+        # Header, state, whether a reader has seen it; replaced whole: threads share it.
+        self._known: tuple[bytes, State, bool] | None = None
 
     def state(self) -> State | None:
         """What a read transaction begun now would see; None where only one can tell."""
@@ -51,6 +52,11 @@ class Watch:
         if known is None or index is None or not index.holds(known[0]):
             return None
         return known[1]
+
+    def quiet(self) -> State | None:
+        """The same, if it has been read since the last commit: the next may be some time off."""
+        state, known = self.state(), self._known
+        return state if known is not None and known[2] and known[1] is state else None
 
     def header(self) -> bytes | None:
         """To be taken before a read transaction begins, and given to ``learn`` with its state."""
@@ -63,7 +69,15 @@ class Watch:
         """If nobody has committed since ``header``, then ``state`` belongs to it."""
         index = self._index
         if header is not None and index is not None and index.holds(header):
-            self._known = (header, state)
+            self._known = (header, state, True)
+
+    def committed(self, state: State) -> None:
+        """This process has just committed, and still holds the lock that keeps all others from
+        doing so: whoever reads next need not ask what the store has come to."""
+        index = self._index
+        header = None if index is None else index.header()
+        if header is not None:
+            self._known = (header, state, False)
 
     def rest(self, deadline: float) -> bool:
         """Keep the connection from being made before ``wake``."""

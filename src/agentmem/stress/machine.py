@@ -18,8 +18,8 @@ __all__ = [
     "open_files",
     "processor_seconds",
     "resident_bytes",
-    "wake_in_time",
     "running_threads",
+    "wake_in_time",
 ]
 
 _SET_TIMER_SLACK = 29  # PR_SET_TIMERSLACK of <sys/prctl.h>; its argument is in nanoseconds
