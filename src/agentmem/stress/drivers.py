@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from itertools import cycle
 from time import perf_counter_ns
 from typing import Any
 
@@ -72,14 +71,9 @@ class Arrivals:
         return max(0, int((min(now, self._end) - self._next) / self._mean))
 
 
-def drive_threads(
-    actors: Sequence[Actor], begin: int, end: int, arrivals: Arrivals | None, workers: int
-) -> None:
-    """Until ``end``; errors of the tool itself are raised here, and end it for all, as Ctrl-C does.
-
-    In an open loop a thread for each actor; in a closed one so many workers, each of which acts
-    as its share of the actors in turn.
-    """
+def drive_threads(actors: Sequence[Actor], begin: int, end: int, arrivals: Arrivals | None) -> None:
+    """A thread for each actor, until ``end``; errors of the tool itself are raised here, and end
+    it for all, as Ctrl-C does."""
     failures: list[BaseException] = []
     stop = threading.Event()
 
@@ -92,32 +86,30 @@ def drive_threads(
         if ahead > 0:  # a sleep runs less Python on its way back, when the call is due, than a wait
             time.sleep(ahead / 1e9)
 
-    def closed(own: Sequence[Actor]) -> None:
-        turns = cycle(own)
+    def closed(actor: Actor) -> None:
         while perf_counter_ns() < end and not stop.is_set():
-            immediately(next(turns).act())
+            immediately(actor.act())
 
     def opened(actor: Actor, arrivals: Arrivals) -> None:
         while (due := arrivals.next()) is not None and not stop.is_set():
             wait_until(due)
             immediately(actor.act(due))
 
-    def work(own: Sequence[Actor]) -> None:
+    def work(actor: Actor) -> None:
         try:
             machine.wake_in_time()
             wait_until(begin)
             if arrivals is None:
-                closed(own)
+                closed(actor)
             else:
-                opened(own[0], arrivals)
+                opened(actor, arrivals)
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
             failures.append(error)
             stop.set()
 
-    count = workers if arrivals is None else len(actors)
     threads = [
-        threading.Thread(target=work, args=(actors[i::count],), name=f"stress-{i}", daemon=True)
-        for i in range(count)
+        threading.Thread(target=work, args=(actor,), name=f"stress-{i}", daemon=True)
+        for i, actor in enumerate(actors)
     ]
     try:
         for thread in threads:

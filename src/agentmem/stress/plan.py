@@ -14,9 +14,6 @@ Kind = Literal["threads", "tasks", "processes"]
 KINDS: tuple[Kind, ...] = ("threads", "tasks", "processes")
 
 MOST_USERS = 20_000
-#: Threads of an open loop for each worker of the closed one.  Calls that come at times of their
-#: own come from callers of their own: one that waits for a disk must not keep others waiting.
-LANES = 4
 _SHARE_OF_PEAK = "%"
 
 
@@ -141,13 +138,6 @@ class Plan:
     @property
     def load(self) -> Scenario:
         return SCENARIOS[self.scenario]
-
-    @property
-    def lanes(self) -> int:
-        """Those who can have a call under way at the same time, each with users of its own."""
-        if self.kind == "tasks" or not self.rate.strip():
-            return self.workers
-        return min(self.users, LANES * self.workers)
 
     @property
     def stored(self) -> int:

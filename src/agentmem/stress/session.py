@@ -29,7 +29,7 @@ _LEAD = 0.05  # seconds from starting the workers to their first call
 class Session:
     """Opens the store, stores what must be there, then runs phases.
 
-    ``share`` of ``shares`` processes: it has every ``shares``-th user and lane, and an
+    ``share`` of ``shares`` processes: it has every ``shares``-th worker and its users, and an
     equal part of the rate.
     """
 
@@ -109,8 +109,7 @@ class Session:
             if self._runner is not None:
                 self._runner.run(drive_tasks(self.actors, begin, end, arrivals))
             else:
-                closed = len(range(self._share, self._plan.workers, self._shares))
-                drive_threads(self.actors, begin, end, arrivals, closed)
+                drive_threads(self.actors, begin, end, arrivals)
         finally:
             recorder.stalls.stop()
             monitor.stop()
@@ -133,18 +132,18 @@ class Session:
 
     def _make_actors(self) -> list[Actor]:
         plan, share, shares = self._plan, self._share, self._shares
-        lanes = range(share, plan.lanes, shares)
+        workers = range(share, plan.workers, shares)
         # A generator of random numbers takes 2.5 KB; tasks of one loop can share one.
         common = random.Random(f"tasks {plan.seed} {share}")
         return [
             Actor(
                 self.shared,
-                lane,
-                [f"user-{user}" for user in range(lane, plan.users, plan.lanes)],
-                common if self._runner is not None else random.Random(f"{plan.seed} {lane}"),
+                worker,
+                [f"user-{user}" for user in range(worker, plan.users, plan.workers)],
+                common if self._runner is not None else random.Random(f"{plan.seed} {worker}"),
                 plan.most_of_a_user,
             )
-            for lane in lanes
+            for worker in workers
         ]
 
     def _vectors(self) -> VectorPool | None:

@@ -21,14 +21,15 @@ _FEWEST = 10  # samples in it
 
 
 def trends(samples: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Of the second half of a phase: per field ``per_hour`` (the slope of the line that lies
+    """Of the second half of a phase, its warm-up not counted: per field ``per_hour`` (the slope of the line that lies
     nearest to the samples), ``mean``, and ``verdict``: "flat", "growing" or "shrinking", by what
     the line changes in that time.  Nothing of a phase under a minute.
 
     ``rest_bytes`` is what is resident beside the caches.  Those have bounds and may take long to
     fill, since a database grows with its history; the rest has no reason to grow.
     """
-    half = samples[len(samples) // 2 :]
+    counted = [sample for sample in samples if sample["second"] >= 0]
+    half = counted[len(counted) // 2 :]
     if len(half) < _FEWEST or half[-1]["second"] - half[0]["second"] < _SHORTEST:
         return {}
     seconds = [sample["second"] for sample in half]
