@@ -153,6 +153,9 @@ def test_what_grows_is_told_from_what_is_flat() -> None:
     assert trends(samples(warming))["rss_bytes"]["verdict"] == "flat"  # caches were filling
     assert {one["verdict"] for one in trends(samples(noisy)).values()} == {"flat"}
     assert trends(samples(noisy, every=0.5)) == {}  # too short to say
+    warm_up = [{**one, "second": one["second"] - 120} for one in samples(leaking + noisy)]
+    assert trends(warm_up)["rss_bytes"]["verdict"] == "flat"
+    assert trends(warm_up) == trends(samples(noisy))
 
 
 def test_caches_that_fill_are_told_from_what_leaks() -> None:

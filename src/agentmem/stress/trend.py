@@ -21,9 +21,9 @@ _FEWEST = 10  # samples in it
 
 
 def trends(samples: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Of the second half of a phase, its warm-up not counted: per field ``per_hour`` (the slope of the line that lies
-    nearest to the samples), ``mean``, and ``verdict``: "flat", "growing" or "shrinking", by what
-    the line changes in that time.  Nothing of a phase under a minute.
+    """Of the second half of a phase, without its warm-up: per field ``per_hour`` (the slope of the
+    line that lies nearest to the samples), ``mean``, and ``verdict``: "flat", "growing" or
+    "shrinking", by what the line changes in that time.  Nothing of a phase under a minute.
 
     ``rest_bytes`` is what is resident beside the caches.  Those have bounds and may take long to
     fill, since a database grows with its history; the rest has no reason to grow.
