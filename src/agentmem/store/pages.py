@@ -29,6 +29,7 @@ _STRETCH = 4
 
 #: Positions that scopes have given out on average, from which on they are read shelf by shelf.
 _LARGE = 1_000
+_BY_KEY = "NOT INDEXED"
 _ON_SHELF = "SELECT key FROM memories INDEXED BY memories_text WHERE scope = ? AND shelf"
 _TOGETHER = 32  # rows at least that are asked for at once, whether they match or not
 
@@ -78,17 +79,17 @@ class Listing:
         first, which fills the page in a store of few, and then shelf by shelf."""
         if self._source != MEMORIES:
             return self._sorted(limit, after)
-        scopes, positions = self._of_scopes("count(*), ifnull(sum(next_position), 0)")[0]
-        if self._given and positions <= _STRETCH * limit:
+        if self._given and not self._holds_more_than(_STRETCH * limit):
             return self._sorted(limit, after)
         last = self._db.value(f"SELECT ifnull(max(key), 0) FROM {MEMORIES}")
         start = after if after is not None else last + 1 if self._descending else 0
         end = start + _STRETCH * limit * (-1 if self._descending else 1)
         between = (min(start, end), max(start, end))
-        found = self._read("AND m.key > ? AND m.key < ?", between, self._by, limit, "NOT INDEXED")
+        found = self._read("AND m.key > ? AND m.key < ?", between, self._by, limit, _BY_KEY)
         if len(found) == limit or not 0 < end <= last:
             return found
         start = end + 1 if self._descending else end - 1
+        scopes, positions = self._of_scopes("count(*), ifnull(sum(next_position), 0)")[0]
         if not self._given or positions < _LARGE * scopes:
             return found + self._sorted(limit - len(found), start)
         shelves = (
@@ -99,13 +100,25 @@ class Listing:
         ordered = merge(*shelves, reverse=self._descending)
         return found + list(islice(ordered, limit - len(found)))
 
+    def _holds_more_than(self, few: int) -> bool:
+        """Whether the scopes have more memories; positions do not tell, for they are not given
+        out again when a memory is deleted."""
+        sql, ids = self._in_scopes("scope")
+        counted: int = self._db.value(
+            "SELECT count(*) FROM (SELECT 1 FROM memories INDEXED BY memories_text"
+            f" WHERE scope IN ({sql}) LIMIT ?)",
+            (*ids, few + 1),
+        )
+        return counted > few
+
     def _of_scopes(self, columns: str) -> list[tuple[int, int]]:
         """Two numbers of the scopes that are listed, which are none where they are not known."""
-        where = " AND ".join(f"{name} = ?" for name in self._given) or "0"
-        found: list[Any] = self._db.rows(
-            f"SELECT {columns} FROM scopes WHERE {where}", tuple(self._given.values())
-        )
+        found: list[Any] = self._db.rows(*self._in_scopes(columns))
         return found
+
+    def _in_scopes(self, columns: str) -> tuple[str, tuple[Any, ...]]:
+        where = " AND ".join(f"{name} = ?" for name in self._given) or "0"
+        return f"SELECT {columns} FROM scopes WHERE {where}", tuple(self._given.values())
 
     def _sorted(self, limit: int, after: int | None) -> list[Place]:
         if after is None:
@@ -129,15 +142,18 @@ class Listing:
             shelves = every[bisect_left(every, start, key=some_key) :: -1]
         else:
             shelves = every[max(0, bisect_right(every, start, key=some_key) - 1) :]
-        for shelf in shelves:
-            there = f"{_ON_SHELF} = ? AND key {self._beyond} ? ORDER BY key {self._way}"
-            told = self._db.value(f"SELECT group_concat(key) FROM ({there})", (scope, shelf, start))
+        there = f"{_ON_SHELF} BETWEEN ? AND ? AND key {self._beyond} ? ORDER BY key {self._way}"
+        done, next_ones = 0, 1  # twice as many each time: most of their memories may be deleted
+        while done < len(shelves):
+            part = sorted(shelves[done : done + next_ones])
+            done, next_ones = done + next_ones, 2 * next_ones
+            told = self._db.value(
+                f"SELECT group_concat(key) FROM ({there})", (scope, part[0], part[-1], start)
+            )
             keys = list(map(int, told.split(","))) if told else []
             for i in range(0, len(keys), size):
-                part = integers(keys[i : i + size])
-                yield from self._read(
-                    "AND m.key IN carray(?)", [part], self._by, size, "NOT INDEXED"
-                )
+                some = integers(keys[i : i + size])
+                yield from self._read("AND m.key IN carray(?)", [some], self._by, size, _BY_KEY)
 
     def _read(self, more: str, params: Any, by: str, limit: int, hint: str = "") -> list[Place]:
         """In one row: each row of SQLite's lets other threads have the interpreter lock, and a
