@@ -201,6 +201,48 @@ class Reads(Filled):
             snapshot.known_vectors(scopes, [n.to_bytes(16) for n in range(1000)])
 
 
+class Pages:
+    """Pages of twenty by ``created_at`` in a store of 60,000 rows, of scopes whose rows stand among
+    those of others: one of 6,000, and one of 600.  A page is to take as long as the page."""
+
+    rows = 60_000
+    timeout = 600
+    unit = "ratio"
+
+    def setup_cache(self) -> str:
+        from agentmem.types import Scope
+
+        folder = Path("pages").absolute()  # asv's own, removed with the run
+        source = Source(BATCH)
+        source.scopes[: USERS // 10] = [Scope(user_id="large")] * (USERS // 10)
+        source.scopes[-USERS // 100 :] = [Scope(user_id="small")] * (USERS // 100)
+        with opened(str(folder)) as store:
+            seconds_of_batches(store, source, self.rows // BATCH)
+        return str(folder)
+
+    def setup(self, folder: str) -> None:
+        self.store = opened(folder)
+
+    def teardown(self, folder: str) -> None:
+        self.store.close()
+
+    def track_rate_over_a_tenth_as_large(self, folder: str) -> float:
+        """The newest page, and pages of the middle."""
+        from agentmem.store import filters
+        from agentmem.types import Scope
+
+        def page(name: str, number: int) -> None:
+            where = filters.in_scope(Scope(user_id=name))
+            after = (0, self.rows // 2 + number % 1_000) if number % 2 else None
+            with self.store.read() as snapshot:
+                found = snapshot.page(where, order="-created_at", limit=20, after=after)
+            if len(found) != 20:
+                raise AssertionError(f"a page of {name!r} has {len(found)} memories, not 20")
+
+        large, small = common.rates(lambda i: page("large", i), lambda i: page("small", i))
+        return large / small
+
+
 class Writes(Filled):
     number = 1
     warmup_time = 0.0

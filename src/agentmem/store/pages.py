@@ -29,7 +29,7 @@ _STRETCH = 4
 
 #: Positions that scopes have given out on average, from which on they are read shelf by shelf.
 _LARGE = 1_000
-_BY_KEY = "NOT INDEXED"
+_BY_KEY = "NOT INDEXED"  # the table itself, whose order is that of the keys
 _ON_SHELF = "SELECT key FROM memories INDEXED BY memories_text WHERE scope = ? AND shelf"
 _TOGETHER = 32  # rows at least that are asked for at once, whether they match or not
 

@@ -23,7 +23,6 @@ from agentmem.stress.recorder import Recorder
 __all__ = ["Session"]
 
 _BATCH = 1_000  # memories stored at once beforehand
-_RARELY = 10  # times as many young collections before a full one as Python would make
 _LEAD = 0.05  # seconds from starting the workers to their first call
 
 
@@ -45,7 +44,6 @@ class Session:
     ) -> None:
         self._plan = plan
         self._share, self._shares = share, shares
-        self._thresholds = gc.get_threshold()
         # Not a bare loop: Ctrl-C, raised wherever it happens to be, may be in a finalizer or a
         # callback of the collector, which drop it.  A runner cancels the task instead.
         self._runner = asyncio.Runner() if plan.kind == "tasks" else None
@@ -90,8 +88,6 @@ class Session:
         # filled in until now; whoever serves calls puts that aside, once it is there.
         gc.collect()
         gc.freeze()
-        # Of what is left it would look at the ledgers before all, which no service has.
-        gc.set_threshold(*self._thresholds[:2], _RARELY * self._thresholds[2])
 
     def run(
         self, phase: Phase, tell: Callable[[Sample], None] | None = None
@@ -128,7 +124,6 @@ class Session:
 
     def close(self) -> None:
         gc.unfreeze()
-        gc.set_threshold(*self._thresholds)
         self.shared.bulletin.close()
         if self._runner is not None and self._asynchronous is not None:
             self._runner.run(self._asynchronous.close())
